@@ -1,0 +1,82 @@
+"""A document: the whole desired state of one router, the unit of storing, watching and planning."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NewType
+
+from ctherd.errors import InvalidDeclaration
+from ctherd.model.assignment import (
+    Assignment,
+    AssignmentId,
+    AssignmentKey,
+    Destinations,
+    overlap,
+)
+from ctherd.model.catalog import Protocol
+
+RouterId = NewType("RouterId", str)
+NetnsName = NewType("NetnsName", str)
+
+HOST = NetnsName("host")
+"""The name that stands for the namespace in which ctherd itself runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Everything that one router shall have, and nothing else; empty means: no helper at all.
+
+    Shape: *netns* is one name in the netns directory, or HOST; *assignments* keeps the order of
+    declaration; *desired* is the same state as the planner compares it.
+    Raises: InvalidDeclaration, on construction, if two assignments exclude each other.
+    """
+
+    router: RouterId
+    netns: NetnsName
+    assignments: Mapping[AssignmentId, Assignment]
+    desired: Mapping[AssignmentKey, Destinations] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        refuse_overlaps(self.assignments.values())
+        object.__setattr__(self, "assignments", MappingProxyType(dict(self.assignments)))
+        desired = {each.key: each.destinations for each in self.assignments.values()}
+        object.__setattr__(self, "desired", MappingProxyType(desired))
+
+
+def document(router: str, netns: str, assignments: Iterable[Assignment]) -> Document:
+    """Build the document of *router* from its assignments in order of declaration.
+
+    Raises: InvalidDeclaration if an id occurs twice or two assignments exclude each other.
+    """
+    by_id: dict[AssignmentId, Assignment] = {}
+    for each in assignments:
+        if each.id in by_id:
+            raise InvalidDeclaration(f"{each.key} is declared twice", where=router)
+        by_id[each.id] = each
+    return Document(RouterId(router), NetnsName(netns), by_id)
+
+
+def refuse_overlaps(assignments: Iterable[Assignment]) -> None:
+    """Check that no packet could be claimed by two assignments.
+
+    Raises: InvalidDeclaration that names both.
+    """
+    seen: dict[tuple[Protocol, int], list[Assignment]] = {}
+    for one in assignments:
+        for other in seen.setdefault((one.protocol, one.port), []):
+            _refuse_pair(other, one)
+        seen[one.protocol, one.port].append(one)
+
+
+def _refuse_pair(first: Assignment, second: Assignment) -> None:
+    if first.key == second.key:
+        raise InvalidDeclaration(
+            f"{second.protocol}/{second.port} is given helper {second.helper} twice",
+            cure="keep one of them, with all destinations",
+        )
+    if overlap(first.destinations, second.destinations):
+        raise InvalidDeclaration(
+            f"{second.protocol}/{second.port} is given helper {second.helper}, but {first.helper} "
+            "has it already and their destinations overlap: only one could ever work",
+            cure="remove one, or give both destinations that do not overlap",
+        )

@@ -1,0 +1,50 @@
+"""What the kernel says now of one network namespace."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+from ctherd.model.assignment import AssignmentKey, Destinations
+from ctherd.model.catalog import Family, Protocol
+from ctherd.model.document import NetnsName
+
+Tag = NewType("Tag", str)
+"""A random UUID that this agent drew and recorded before it marked anything with it."""
+
+Live = Mapping[AssignmentKey, Destinations]
+
+
+class Ownership(StrEnum):
+    """Whose the place is in which our assignments live (a table, or chains)."""
+
+    ABSENT = "absent"
+    OURS = "ours"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The live state of one netns, consistent at *generation*.
+
+    Shape: *live* holds what works in the kernel as an assignment, wherever it came from;
+    *damage* names, in words, everything else inside our place that is missing or not planned;
+    *guarded* is true while the kernel lets nobody but us change it; *holder* says, for FOREIGN,
+    who has the place; *families* tells for which families the kernel made each helper.
+    """
+
+    netns: NetnsName
+    generation: int
+    ownership: Ownership
+    live: Live = field(default_factory=dict)
+    damage: tuple[str, ...] = ()
+    guarded: bool = False
+    holder: str = ""
+    families: Mapping[tuple[str, Protocol], frozenset[Family]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The generation is still the one that was asked about: nothing changed in that netns."""
+
+    netns: NetnsName

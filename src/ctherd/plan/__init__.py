@@ -1,0 +1,1 @@
+"""What to do, decided purely: diff (the truth table), plan (its changes), explain (plan as text)."""

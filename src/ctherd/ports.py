@@ -1,0 +1,158 @@
+"""The seams of ctherd: what the reconciler needs from below, as Protocols over plain data.
+
+A dataplane is batched, one call per sweep, so that it can also run behind a privilege boundary.
+Failures of one netns come back as values in its place of the answer; they never end a batch.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ctherd.errors import CtherdError
+from ctherd.model.assignment import AssignmentKey, Destinations
+from ctherd.model.document import NetnsName, RouterId
+from ctherd.model.observation import Observation, Tag, Unchanged
+from ctherd.plan.diff import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a dataplane can do on this kernel.
+
+    Shape: *guards* means that the kernel can refuse everybody else's changes to our place;
+    *events* that drift is announced by the kernel, else it must be polled for.
+    """
+
+    guards: bool
+    events: bool
+    destinations: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveRequest:
+    """Ask for the state of *netns*; *tag* is our mark there, None if we never marked anything.
+
+    With *known_generation* the answer is Unchanged if the kernel is still at it.
+    """
+
+    netns: NetnsName
+    tag: Tag | None
+    known_generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """Changes to one netns that shall happen at once or not at all.
+
+    Shape: *tag* marks what is created, and must be durably recorded already; *generation* is that
+    of the observation which *changes* were planned from; *repair* rebuilds our place; *claim*
+    puts it under the kernel's guard.
+    """
+
+    netns: NetnsName
+    tag: Tag
+    generation: int
+    changes: tuple[Change, ...] = ()
+    repair: bool = False
+    claim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The kernel's no to one assignment, in its own words."""
+
+    errno: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The transaction happened, but for what the kernel *refused*; *generation* is the new one."""
+
+    netns: NetnsName
+    generation: int
+    guarded: bool
+    refused: Mapping[AssignmentKey, Refusal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Nothing happened: somebody else moved the ruleset since the observation."""
+
+    netns: NetnsName
+
+
+Observed = Observation | Unchanged | CtherdError
+Outcome = Committed | Moved | CtherdError
+
+
+class Dataplane(Protocol):
+    """What makes assignments true in the kernel."""
+
+    def capabilities(self) -> Capabilities:
+        """Say what this dataplane can do here."""
+
+    def identify(self, names: Sequence[NetnsName]) -> list[int | CtherdError]:
+        """Return the kernel's cookie of each netns: equal cookies are one and the same netns.
+
+        The netns stays open until it is released.
+        """
+
+    def observe(self, requests: Sequence[ObserveRequest]) -> list[Observed]:
+        """Return what the kernel says now, in the order of *requests*."""
+
+    def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+        """Carry out each transaction atomically, in order; each netns at most once.
+
+        A transaction is based on this dataplane's last observation of its netns.
+        """
+
+    def release(self, names: Iterable[NetnsName]) -> None:
+        """Let go of these netns, so that a deleted one can die. Unknown names are no error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the journal holds of one netns: our mark there, and what we made."""
+
+    netns: NetnsName
+    router: RouterId
+    tag: Tag
+    managed: Mapping[AssignmentKey, Destinations]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of one record: its head is written, then *forget* leaves, then *put* enters."""
+
+    netns: NetnsName
+    router: RouterId
+    tag: Tag
+    put: Mapping[AssignmentKey, Destinations] = field(default_factory=dict)
+    forget: tuple[AssignmentKey, ...] = ()
+
+
+class Journal(Protocol):
+    """The durable memory of what this agent marked and made.
+
+    Raises: JournalError from every method if it cannot be read or written.
+    """
+
+    def load(self) -> dict[NetnsName, Record]:
+        """Return every record."""
+
+    def record(self, edits: Sequence[Edit]) -> None:
+        """Write all *edits* in one transaction that is on disk when this returns."""
+
+    def drop(self, names: Sequence[NetnsName]) -> None:
+        """Forget these netns altogether: nothing of ours is left in them."""
+
+    def rename(self, old: NetnsName, new: NetnsName) -> None:
+        """The netns that was reached by *old* is reached by *new* now."""
+
+
+class Clock(Protocol):
+    """Time, as a reconciler sees it."""
+
+    def now_s(self) -> float:
+        """Return monotonic seconds."""
