@@ -1,0 +1,70 @@
+"""What every test shares: golden files, Hypothesis profiles, and skips that nobody overlooks."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+GOLDEN = Path(__file__).parent / "golden"
+CI = bool(os.environ.get("CI"))
+
+Golden = Callable[[str, str], None]
+
+# A deadline measures the machine, not the code; in CI a failure must also be the same next time.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if CI else "dev")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--golden-update",
+        action="store_true",
+        default=os.environ.get("CTHERD_GOLDEN") == "write",
+        help="rewrite golden files instead of comparing (also: CTHERD_GOLDEN=write)",
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compare a text with the file *name* below tests/golden, or rewrite the file."""
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--golden-update"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"no golden file {name}: `make golden` writes it, then review it"
+        assert text == path.read_text(encoding="utf-8"), "`make golden` accepts the change"
+
+    return compare
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(pytest.mark.skip(reason="needs root and the real kernel"))
+
+
+# First of all: the terminal reporter ends the session with the exit status it finds.
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if CI and _skipped(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if count := _skipped(config):
+        verdict = "CI is set, so that is a failure" if CI else "they prove nothing today"
+        terminalreporter.write_line(f"SKIPPED TESTS: {count}; {verdict}", red=True, bold=True)
+
+
+def _skipped(config: pytest.Config) -> int:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return len(reporter.stats.get("skipped", ())) if reporter else 0
