@@ -1,0 +1,107 @@
+"""What we ship for systemd is accepted by systemd, and names what the catalog needs."""
+
+import os
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from ctherd.model.catalog import HELPERS
+
+PACKAGING = Path(__file__).parents[2] / "packaging"
+UNIT = PACKAGING / "systemd" / "ctherd.service"
+MODULES = PACKAGING / "modules-load.d" / "ctherd.conf"
+
+# systemd's own scale, times ten: 0 is a sealed box, 50 is where it starts to frown.
+EXPOSURE_LIMIT = 30
+
+# Not in libc's headers of Debian 12 yet. Source: linux/prctl.h, PR_SET_MDWE.
+WITHOUT_WRITABLE_CODE = """
+import ctypes, importlib, pkgutil, sys
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(65, 1, 0, 0, 0) != 0:
+    sys.exit(77)
+import ctherd
+for module in pkgutil.walk_packages(ctherd.__path__, "ctherd."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print("every module")
+"""
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """Return the unit as it would be installed; only the program is one that exists here."""
+    copy = tmp_path / UNIT.name
+    text = UNIT.read_text(encoding="utf-8")
+    assert text.count("ExecStart=/usr/bin/ctherd ") == 1
+    copy.write_text(text.replace("=/usr/bin/ctherd ", "=/bin/true "), encoding="utf-8")
+    return copy
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *arguments],
+        env={**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_systemd_understands_the_unit(unit: Path) -> None:
+    """`systemd-analyze verify` has nothing to say, not even a warning."""
+    verdict = analyze("verify", "--man=no", unit)
+    # It also complains of other units of the machine that ours is ordered after.
+    assert [line for line in verdict.stderr.splitlines() if "ctherd" in line] == []
+    assert verdict.returncode == 0, verdict.stderr
+
+
+def test_the_unit_is_hardened(unit: Path) -> None:
+    """systemd rates the exposure of the service as low."""
+    verdict = analyze("security", "--offline=true", f"--threshold={EXPOSURE_LIMIT}", unit)
+    assert verdict.returncode == 0, verdict.stdout
+
+
+def test_the_unit_gives_three_capabilities_and_follows_the_mounts_of_the_host() -> None:
+    """The agent has what it needs and no more, and pins no namespace that the host unmounts."""
+    settings = ConfigParser(strict=False, interpolation=None)
+    settings.optionxform = str  # type: ignore[assignment,method-assign]
+    settings.read(UNIT)
+    service = settings["Service"]
+    assert set(service["CapabilityBoundingSet"].split()) == {
+        "CAP_NET_ADMIN",
+        "CAP_SYS_ADMIN",
+        "CAP_NET_BROADCAST",
+    }
+    assert service["MountFlags"] == "slave"
+
+
+def test_ctherd_needs_no_writable_code() -> None:
+    """MemoryDenyWriteExecute= breaks nothing: not one module makes code at run time."""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_WRITABLE_CODE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode == 77:
+        pytest.skip("this kernel has no PR_SET_MDWE (before 6.3)")
+    assert run.stdout == "every module\n", run.stderr
+
+
+def test_modules_load_names_every_module_that_a_helper_needs() -> None:
+    """After a boot with modules-load.d no helper lacks its NAT half."""
+    lines = MODULES.read_text(encoding="utf-8").splitlines()
+    listed = [line for line in lines if line and not line.startswith("#")]
+    needed = {f"nf_conntrack_{helper.module}" for helper in HELPERS}
+    needed |= {nat_module(helper.module) for helper in HELPERS if helper.nat}
+    assert set(listed) == needed
+    assert len(listed) == len(needed)
+
+
+def nat_module(suffix: str) -> str:
+    # The kernel's one exception: net/ipv4/netfilter/nf_nat_snmp_basic_main.c.
+    return f"nf_nat_{'snmp_basic' if suffix == 'snmp' else suffix}"
