@@ -45,6 +45,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The generation is still the one that was asked about: nothing changed in that netns."""
+    """What was last observed or committed in that netns is still true, at *generation*."""
 
     netns: NetnsName
+    generation: int

@@ -1,0 +1,308 @@
+"""The nf_tables dataplane: observes and commits over one kept socket per netns.
+
+Two goals pull against each other: what exists must be read from the kernel, and a router with a
+thousand assignments must not be read again to add one. The generation reconciles them: what was
+read, or committed by us, is true for as long as the generation stands, and while the kernel guards
+our table it is true at any generation.
+"""
+
+import errno
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+from ctherd.dataplane.nftables import layout, render
+from ctherd.dataplane.nftables.observe import Contents, read_contents, read_table
+from ctherd.dataplane.nftables.place import Place
+from ctherd.dataplane.nftables.probe import can_guard
+from ctherd.dataplane.nftables.render import Delta, Step
+from ctherd.errors import CtherdError, DataplaneError
+from ctherd.model.assignment import AssignmentKey
+from ctherd.model.document import NetnsName
+from ctherd.model.observation import Observation, Ownership, Tag, Unchanged
+from ctherd.netlink.dialogue import Dialogue
+from ctherd.netlink.nf_tables import Operation, Request, TableFlag
+from ctherd.netlink.nf_tables_read import Table
+from ctherd.netlink.transport import Transport
+from ctherd.netlink.wire import Answer
+from ctherd.netns.directory import Namespace
+from ctherd.ports import (
+    Capabilities,
+    Committed,
+    Moved,
+    Observed,
+    ObserveRequest,
+    Outcome,
+    Refusal,
+    Transaction,
+)
+
+_GUARD: Final = TableFlag.OWNER | TableFlag.PERSIST
+_NO_GUARD: Final = TableFlag(0)
+
+
+class NamespaceOpener(Protocol):
+    """What this dataplane needs of a netns directory."""
+
+    def open(self, name: NetnsName) -> Namespace:
+        """Open the netns called *name*."""
+
+    def scratch(self) -> Namespace:
+        """Open a fresh netns that nobody else sees and that dies when it is closed."""
+
+
+class NftablesDataplane:
+    """Makes assignments true in table ``inet ctherd`` of each netns.
+
+    Shape: *own_table* asks the kernel to refuse everybody else's changes, where it can;
+    *describe_port* turns the netlink address of a table's owner into words.
+    """
+
+    def __init__(
+        self,
+        opener: NamespaceOpener,
+        *,
+        own_table: bool = True,
+        describe_port: Callable[[NetnsName, int], str] = lambda _, port: f"netlink port {port}",
+    ) -> None:
+        self._opener = opener
+        self._own_table = own_table
+        self._describe_port = describe_port
+        self._places: dict[NetnsName, Place] = {}
+        self._capabilities: Capabilities | None = None
+
+    # -- ports.Dataplane -------------------------------------------------------------------------
+
+    def capabilities(self) -> Capabilities:
+        """Say what this dataplane can do; the kernel is asked once, in a scratch netns."""
+        if self._capabilities is None:
+            guards = self._own_table and can_guard(self._opener.scratch())
+            self._capabilities = Capabilities(guards=guards, events=True, destinations=True)
+        return self._capabilities
+
+    def identify(self, names: Sequence[NetnsName]) -> list[int | CtherdError]:
+        """Return the cookie of each netns; it stays open until it is released."""
+        return [
+            place if isinstance(place, CtherdError) else place.namespace.cookie
+            for place in map(self._open, names)
+        ]
+
+    def observe(self, requests: Sequence[ObserveRequest]) -> list[Observed]:
+        """Return what the kernel says now of each netns."""
+        return [self._observe(request) for request in requests]
+
+    def commit(self, transactions: Sequence[Transaction]) -> list[Outcome]:
+        """Carry out each transaction atomically."""
+        return [self._commit(transaction) for transaction in transactions]
+
+    def release(self, names: Iterable[NetnsName]) -> None:
+        """Close the sockets of these netns."""
+        for name in names:
+            place = self._places.pop(name, None)
+            if place is not None:
+                place.namespace.close()
+
+    # -- what else the nf_tables side offers -----------------------------------------------------
+
+    def transport(self, name: NetnsName) -> Transport | None:
+        """Return the kept transport of an open netns, to put it into safe keeping."""
+        place = self._places.get(name)
+        return None if place is None else place.namespace.transport
+
+    def dialogue(self, name: NetnsName) -> Dialogue:
+        """Return the dialogue with the kernel of a netns, to read more than our table.
+
+        Raises: CtherdError if the netns cannot be opened.
+        """
+        place = self._open(name)
+        if isinstance(place, CtherdError):
+            raise place
+        return place.dialogue
+
+    # -- observing -------------------------------------------------------------------------------
+
+    def _open(self, name: NetnsName) -> Place | CtherdError:
+        place = self._places.get(name)
+        if place is None:
+            try:
+                namespace = self._opener.open(name)
+            except CtherdError as error:
+                return error
+            place = Place(namespace, Dialogue(namespace.transport, name))
+            self._places[name] = place
+        return place
+
+    def _observe(self, request: ObserveRequest) -> Observed:
+        place = self._places.get(request.netns) or self._open(request.netns)
+        if isinstance(place, CtherdError):
+            return place
+        try:
+            generation = place.dialogue.generation()
+            if request.known_generation is not None and self._stands(place, generation):
+                return Unchanged(request.netns, generation)
+            return self._read(place, request.tag, generation)
+        except OSError as error:
+            return _transport_error("observe", request.netns, error)
+        except CtherdError as error:
+            return error
+
+    def _stands(self, place: Place, generation: int) -> bool:
+        """Tell whether what is known of our table is still true."""
+        if place.generation == generation:
+            return True
+        if not place.guarded:
+            return False
+        table = read_table(place.dialogue)
+        if table is None or table.owner != place.namespace.transport.portid:
+            return False
+        place.generation = generation
+        return True
+
+    def _read(self, place: Place, tag: Tag | None, generation: int) -> Observation:
+        name = place.namespace.name
+        table = read_table(place.dialogue)
+        holder, contents = "", Contents()
+        if table is None:
+            ownership = Ownership.ABSENT
+        else:
+            holder = self._holder(place, table, tag)
+            ownership = Ownership.FOREIGN if holder else Ownership.OURS
+        guarded = False
+        if table is not None and not holder:
+            guarded = table.owner == place.namespace.transport.portid
+            place.claimable = TableFlag.PERSIST in table.flags
+            contents = read_contents(place.dialogue, table)
+        place.generation = generation
+        place.learn(ownership, contents.live, guarded=guarded)
+        return Observation(
+            netns=name,
+            generation=generation,
+            ownership=ownership,
+            live=contents.live,
+            damage=tuple(contents.damage),
+            guarded=guarded,
+            holder=holder,
+            families=contents.families,
+        )
+
+    def _holder(self, place: Place, table: Table, tag: Tag | None) -> str:
+        """Say who has our place, or "" if we do."""
+        if table.owner and table.owner != place.namespace.transport.portid:
+            who = self._describe_port(place.namespace.name, table.owner)
+            return f"table inet {layout.TABLE} is claimed by {who}"
+        found = layout.tag_of(table.comment)
+        if tag is not None and found == tag:
+            return ""
+        if found:
+            return f"table inet {layout.TABLE} bears the mark {found}, which is not ours here"
+        return f"table inet {layout.TABLE} does not bear our mark"
+
+    # -- committing ------------------------------------------------------------------------------
+
+    def _commit(self, transaction: Transaction) -> Outcome:
+        place = self._places.get(transaction.netns)
+        if place is None or place.ownership is Ownership.FOREIGN:
+            return Moved(transaction.netns)
+        if place.generation != transaction.generation and not place.guarded:
+            return Moved(transaction.netns)
+        try:
+            return self._commit_what_the_kernel_takes(place, transaction)
+        except OSError as error:
+            return _transport_error("commit", transaction.netns, error)
+        except CtherdError as error:
+            return error
+
+    def _commit_what_the_kernel_takes(self, place: Place, transaction: Transaction) -> Outcome:
+        """Commit; whatever the kernel refuses is left out, and the rest is tried again."""
+        refused: dict[AssignmentKey, Refusal] = {}
+        one_by_one = False
+        while True:
+            changes = tuple(each for each in transaction.changes if each.key not in refused)
+            delta = place.delta(changes)
+            steps = self._steps(place, transaction, delta, one_by_one=one_by_one)
+            if not steps:
+                return Committed(transaction.netns, place.generation, place.guarded, refused)
+            errors = self._send(place, [step.request for step in steps])
+            if errors is None:
+                return Moved(transaction.netns)
+            if not errors:
+                place.apply(delta)
+                self._remember_guard(place, steps)
+                return Committed(transaction.netns, place.generation, place.guarded, refused)
+            culprits = _blame(steps, errors, transaction.netns)
+            coarse = any(step.coarse for step, _ in culprits)
+            if coarse and not one_by_one:
+                one_by_one = True
+                continue
+            refused |= {
+                key: Refusal(answer.errno, answer.in_words)
+                for step, answer in culprits
+                for key in step.concerns
+            }
+
+    def _steps(
+        self, place: Place, transaction: Transaction, delta: Delta, *, one_by_one: bool
+    ) -> list[Step]:
+        flags = _GUARD if self.capabilities().guards else _NO_GUARD
+        exists = place.ownership is Ownership.OURS
+        target = place.after(delta)
+        if not target:
+            return [render.delete()] if exists else []
+        if not exists:
+            return render.create(target, transaction.tag, flags, one_by_one=one_by_one)
+        anew = transaction.repair or place.needs_other_maps(delta)
+        if anew or (transaction.claim and not place.claimable):
+            return render.recreate(target, transaction.tag, flags, one_by_one=one_by_one)
+        steps = render.update(delta, one_by_one=one_by_one)
+        return [render.claim(flags), *steps] if transaction.claim else steps
+
+    def _send(self, place: Place, requests: list[Request]) -> list[Answer] | None:
+        """Send one transaction; None if somebody else moved the ruleset since we looked."""
+        errors = place.dialogue.commit(requests, place.generation)
+        if not errors:
+            place.generation = place.generation % 0xFFFFFFFF + 1
+            return []
+        if not _moved(errors):
+            return errors
+        # ERESTART. A table that the kernel guards, or one whose creation is exclusive, needs no
+        # generation: nobody can have changed it, and an existing one makes the creation fail.
+        if not place.guarded and place.ownership is not Ownership.ABSENT:
+            return None
+        errors = place.dialogue.commit(requests, None)
+        if not errors:
+            place.generation = place.dialogue.generation()
+            return []
+        return None if errors[0].errno == errno.EEXIST and errors[0].sequence == 1 else errors
+
+    def _remember_guard(self, place: Place, steps: list[Step]) -> None:
+        place.ownership = Ownership.OURS if place.live else Ownership.ABSENT
+        if any(step.request.operation is Operation.NEWTABLE for step in steps):
+            place.guarded = place.claimable = self.capabilities().guards
+        place.guarded = place.guarded and bool(place.live)
+
+
+def _moved(errors: list[Answer]) -> bool:
+    return errors[0].errno == errno.ERESTART
+
+
+def _blame(
+    steps: list[Step], errors: list[Answer], netns: NetnsName
+) -> list[tuple[Step, Answer]]:
+    """Pair each error with the step that it names.
+
+    Raises: DataplaneError if an error is nobody's fault among the assignments.
+    """
+    culprits: list[tuple[Step, Answer]] = []
+    for answer in errors:
+        step = steps[answer.sequence - 1] if 1 <= answer.sequence <= len(steps) else None
+        if step is None or not step.concerns:
+            if culprits:
+                # It only follows from a refusal already found: gone with it, or seen again.
+                continue
+            what = "commit" if step is None else step.request.operation.name
+            raise DataplaneError(what, netns=netns, errno=answer.errno, words=answer.words)
+        culprits.append((step, answer))
+    return culprits
+
+
+def _transport_error(operation: str, netns: NetnsName, error: OSError) -> DataplaneError:
+    return DataplaneError(operation, netns=netns, errno=error.errno or errno.EIO)

@@ -1,0 +1,181 @@
+"""Changes to messages: the steps of a transaction, and whom a refusal of each concerns."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ctherd.dataplane.nftables import layout
+from ctherd.dataplane.nftables.layout import MapShape
+from ctherd.model.assignment import AssignmentKey
+from ctherd.model.catalog import Protocol
+from ctherd.model.observation import Live
+from ctherd.netlink import nf_tables as nft
+from ctherd.netlink.nf_tables import Element, Request, TableFlag
+
+HelperOn = tuple[str, Protocol]
+"""A kernel helper on a protocol: what one ct helper object stands for."""
+
+
+Placed = Mapping[AssignmentKey, tuple[tuple[MapShape, Element], ...]]
+"""Assignments with the map elements that make them true."""
+
+
+class Step(NamedTuple):
+    """One message, and the assignments that cannot be made true if the kernel refuses it.
+
+    Shape: a *coarse* step carries several assignments of which not all need be at fault.
+    """
+
+    request: Request
+    concerns: tuple[AssignmentKey, ...] = ()
+    coarse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What leaves and what enters a table that stays.
+
+    Shape: of a replaced assignment *removed* holds the old destinations, *added* the new;
+    *made* and *unused* are the objects whose first user comes and whose last user goes.
+    """
+
+    removed: Live = field(default_factory=dict)
+    added: Live = field(default_factory=dict)
+    made: Iterable[HelperOn] = ()
+    unused: Iterable[HelperOn] = ()
+
+
+def create(target: Live, tag: str, flags: TableFlag, *, one_by_one: bool) -> list[Step]:
+    """Return the steps that make the whole table for *target*.
+
+    The table's creation is exclusive: if there is one already, nothing happens (EEXIST), which is
+    the check that makes a generation unnecessary. With *one_by_one* each assignment's elements
+    travel in messages of their own, so that an error names it.
+    """
+    table = layout.TABLE
+    shapes = layout.maps_for(target.values())
+    steps = [Step(nft.new_table(table, flags, layout.mark(tag), exclusive=True))]
+    steps += _chains()
+    steps += _objects(dict.fromkeys((key.helper, key.protocol) for key in target), target)
+    steps += [
+        Step(
+            nft.new_object_map(
+                table,
+                shape.name,
+                shape.types,
+                shape.lengths,
+                interval=shape.family is not None,
+            )
+        )
+        for shape in shapes
+    ]
+    placed = {key: layout.elements(key, scope) for key, scope in target.items()}
+    steps += _insert(placed, one_by_one=one_by_one)
+    steps += [Step(rule) for rule in _rules(shapes)]
+    return steps
+
+
+def recreate(target: Live, tag: str, flags: TableFlag, *, one_by_one: bool) -> list[Step]:
+    """Return the steps that replace the table by one that holds *target* and nothing else.
+
+    In one transaction no packet meets a moment without either.
+    """
+    made = create(target, tag, flags, one_by_one=one_by_one)
+    return [Step(nft.del_table(layout.TABLE)), *made]
+
+
+def update(delta: Delta, *, one_by_one: bool) -> list[Step]:
+    """Return the steps that change elements and objects in a table that stays."""
+    steps = _objects(delta.made, delta.added)
+    # An element's object cannot be changed, so what leaves goes first.
+    steps += _remove(_only_in(delta.removed, delta.added))
+    steps += _insert(_only_in(delta.added, delta.removed), one_by_one=one_by_one)
+    steps += [
+        Step(nft.del_ct_helper(layout.TABLE, layout.object_name(helper, protocol)))
+        for helper, protocol in delta.unused
+    ]
+    return steps
+
+
+def claim(flags: TableFlag) -> Step:
+    """Return the step that puts an existing table under the kernel's guard."""
+    return Step(nft.new_table(layout.TABLE, flags, "", exclusive=False))
+
+
+def delete() -> Step:
+    """Return the step that removes the table with everything in it."""
+    return Step(nft.del_table(layout.TABLE))
+
+
+def _only_in(some: Live, others: Live) -> Placed:
+    """Return the elements of *some* without those that the same key has in *others*."""
+    placed = {}
+    for key, destinations in some.items():
+        mine = layout.elements(key, destinations)
+        if key in others:
+            theirs = set(layout.elements(key, others[key]))
+            mine = tuple(each for each in mine if each not in theirs)
+        placed[key] = mine
+    return placed
+
+
+def _chains() -> list[Step]:
+    return [
+        Step(nft.new_base_chain(layout.TABLE, name, hook, layout.PRIORITY))
+        for name, hook in layout.CHAINS.items()
+    ]
+
+
+def _rules(shapes: Iterable[MapShape]) -> list[Request]:
+    return [
+        nft.new_rule(layout.TABLE, chain, layout.rule_expressions(shape))
+        for chain in layout.CHAINS
+        for shape in shapes
+    ]
+
+
+def _objects(wanted: Iterable[HelperOn], users: Iterable[AssignmentKey]) -> list[Step]:
+    by_object: dict[HelperOn, list[AssignmentKey]] = {each: [] for each in wanted}
+    for key in users:
+        if (key.helper, key.protocol) in by_object:
+            by_object[key.helper, key.protocol].append(key)
+    return [
+        Step(
+            nft.new_ct_helper(
+                layout.TABLE, layout.object_name(helper, protocol), helper, protocol.number
+            ),
+            tuple(keys),
+        )
+        for (helper, protocol), keys in by_object.items()
+    ]
+
+
+def _insert(placed: Placed, *, one_by_one: bool) -> list[Step]:
+    if one_by_one:
+        return [step for key in placed for step in _insert_together({key: placed[key]})]
+    return _insert_together(placed)
+
+
+def _insert_together(placed: Placed) -> list[Step]:
+    keys = tuple(placed)
+    return [
+        Step(request, keys, coarse=len(keys) > 1)
+        for shape, elements in _by_map(placed).items()
+        for request in nft.new_elements(layout.TABLE, shape.name, elements)
+    ]
+
+
+def _remove(placed: Placed) -> list[Step]:
+    return [
+        Step(request)
+        for shape, elements in _by_map(placed).items()
+        for request in nft.del_elements(layout.TABLE, shape.name, elements)
+    ]
+
+
+def _by_map(placed: Placed) -> dict[MapShape, list[Element]]:
+    grouped: dict[MapShape, list[Element]] = {}
+    for items in placed.values():
+        for shape, element in items:
+            grouped.setdefault(shape, []).append(element)
+    return grouped

@@ -1,0 +1,121 @@
+"""Questions and answers over a transport: who answers what, and when an answer is complete."""
+
+import errno
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import count
+
+from ctherd.errors import DataplaneError
+from ctherd.netlink import nf_tables as nft
+from ctherd.netlink import nf_tables_read as read
+from ctherd.netlink import wire
+from ctherd.netlink.nf_tables import Operation, Request
+from ctherd.netlink.transport import Transport
+from ctherd.netlink.wire import Answer, Message
+
+# Beyond any batch's sequence numbers, so that a late answer is never taken for a batch's.
+_FIRST_QUESTION = 0x1000_0000
+
+_GENERATION_QUESTION = nft.get(Operation.GETGEN, _FIRST_QUESTION)
+_GENERATION_KIND = nft.kind(Operation.NEWGEN).to_bytes(2, sys.byteorder)
+_GENERATION_SEQUENCE = _FIRST_QUESTION.to_bytes(4, sys.byteorder)
+
+
+class Dialogue:
+    """Speaks nfnetlink with the kernel of one netns.
+
+    Raises, from every method: DataplaneError with the kernel's errno; OSError from the transport.
+    """
+
+    def __init__(self, transport: Transport, netns: str) -> None:
+        self.transport = transport
+        self.netns = netns
+        self._sequences = count(_FIRST_QUESTION + 1)
+
+    def generation(self) -> int:
+        """Return the ruleset's generation; the cheapest question there is."""
+        transport = self.transport
+        transport.send(_GENERATION_QUESTION)
+        while True:
+            datagram = transport.receive()
+            if datagram[4:6] == _GENERATION_KIND and datagram[8:12] == _GENERATION_SEQUENCE:
+                return read.generation_number(datagram[16:])
+            self._raise_if_error(datagram, _FIRST_QUESTION, "read the generation")
+
+    def last_commit(self) -> read.Generation:
+        """Return the generation together with the process that made it."""
+        for message in self._answers(Operation.GETGEN, b"", dump=False):
+            return read.generation(message)
+        raise DataplaneError("read the generation", netns=self.netns, errno=errno.ENODATA)
+
+    def ask(self, operation: Operation, body: bytes) -> Message | None:
+        """Return the one thing that *body* names, or None if there is none.
+
+        Shape: the message is valid until the next question.
+        """
+        try:
+            for message in self._answers(operation, body, dump=False):
+                return message
+        except DataplaneError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        return None
+
+    def dump(self, operation: Operation, body: bytes) -> Iterator[Message]:
+        """Yield everything that *body* selects; each message is valid until the next is taken."""
+        return self._answers(operation, body, dump=True)
+
+    def commit(self, requests: Sequence[Request], generation: int | None) -> list[Answer]:
+        """Carry out one transaction and return the kernel's errors: none, and it happened.
+
+        Shape: an error's sequence number is 1 + the index of its request, 0 for the whole.
+        """
+        self.transport.send(nft.batch(requests, generation))
+        answers: list[Answer] = []
+        while True:
+            try:
+                datagram = self.transport.receive(wait=False)
+            except BlockingIOError:
+                break
+            answers += [
+                wire.answer(each)
+                for each in wire.messages(datagram)
+                if each.kind == wire.NLMSG_ERROR and each.sequence < _FIRST_QUESTION
+            ]
+            # Errors precede the acknowledgement, so a first answer without errno is the last.
+            if len(answers) == 1 and answers[0] == (len(requests), 0, ""):
+                return []
+        errors = [each for each in answers if each.errno]
+        if not errors:
+            raise DataplaneError(
+                "commit", netns=self.netns, errno=errno.ENODATA, words="the kernel did not answer"
+            )
+        return errors
+
+    def _answers(self, operation: Operation, body: bytes, *, dump: bool) -> Iterator[Message]:
+        sequence = next(self._sequences)
+        self.transport.send(nft.get(operation, sequence, body, dump=dump))
+        while True:
+            for message in wire.messages(self.transport.receive()):
+                if message.sequence != sequence:
+                    continue
+                if message.kind == wire.NLMSG_DONE:
+                    return
+                if message.kind == wire.NLMSG_ERROR:
+                    self._raise(wire.answer(message), operation.name)
+                    return
+                yield message
+                if not dump:
+                    return
+
+    def _raise_if_error(self, datagram: memoryview, sequence: int, operation: str) -> None:
+        for message in wire.messages(datagram):
+            if message.kind == wire.NLMSG_ERROR and message.sequence == sequence:
+                self._raise(wire.answer(message), operation)
+
+    def _raise(self, answer: Answer, operation: str) -> None:
+        if answer.errno:
+            raise DataplaneError(
+                operation, netns=self.netns, errno=answer.errno, words=answer.words
+            )
+

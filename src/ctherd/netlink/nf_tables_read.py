@@ -1,0 +1,188 @@
+"""What the kernel says of nf_tables state, decoded into plain values.
+
+Source: linux/netfilter/nf_tables.h.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ctherd.netlink.nf_tables import COMMENT, Element, SetFlag, TableFlag
+from ctherd.netlink.wire import Message, attribute_list, attributes, number, signed, text
+
+_HEADER: Final = 4  # nfgenmsg precedes the attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The ruleset's generation, and who made it."""
+
+    number: int
+    pid: int
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table. Shape: *use* counts its chains, sets, objects and flowtables; *owner* 0: none."""
+
+    name: str
+    flags: TableFlag
+    use: int
+    owner: int
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One chain; *hook* and *priority* are None where it is not a base chain."""
+
+    table: str
+    name: str
+    hook: int | None
+    priority: int | None
+    type: str
+    policy: int | None
+
+
+Expression = tuple[str, tuple[tuple[int, bytes], ...]]
+"""An expression's name and its attributes as (kind, raw payload), sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a chain."""
+
+    table: str
+    chain: str
+    expressions: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """One set or map."""
+
+    name: str
+    flags: SetFlag
+    key_type: int
+    key_length: int
+    object_type: int
+
+
+@dataclass(frozen=True, slots=True)
+class HelperObject:
+    """One ct helper object; *l3_protocol* is NFPROTO_INET where it serves both families."""
+
+    name: str
+    helper: str
+    l3_protocol: int
+    l4_protocol: int
+
+
+def generation(message: Message) -> Generation:
+    """Decode a NEWGEN message."""
+    found = attributes(message.body, _HEADER)
+    return Generation(number(found[1]), number(found.get(2, b"")), text(found.get(3, b"")))
+
+
+def generation_number(body: memoryview) -> int:
+    """Decode only the number of a NEWGEN message; its attribute comes first."""
+    return int.from_bytes(body[8:12], "big")
+
+
+def table(message: Message) -> Table:
+    """Decode a NEWTABLE message."""
+    found = attributes(message.body, _HEADER)
+    return Table(
+        name=text(found[1]),
+        flags=TableFlag(number(found.get(2, b""))),
+        use=number(found.get(3, b"")),
+        owner=number(found.get(7, b"")),
+        comment=_comment(found.get(6)),
+    )
+
+
+def chain(message: Message) -> Chain:
+    """Decode a NEWCHAIN message."""
+    found = attributes(message.body, _HEADER)
+    hook = attributes(found[4]) if 4 in found else {}
+    return Chain(
+        table=text(found[1]),
+        name=text(found[3]),
+        hook=number(hook[1]) if 1 in hook else None,
+        priority=signed(hook[2]) if 2 in hook else None,
+        type=text(found.get(7, b"")),
+        policy=number(found[5]) if 5 in found else None,
+    )
+
+
+def rule(message: Message) -> Rule:
+    """Decode a NEWRULE message."""
+    found = attributes(message.body, _HEADER)
+    listed = attribute_list(found[4]) if 4 in found else iter(())
+    return Rule(
+        text(found[1]), text(found[2]), tuple(_expression(payload) for _, payload in listed)
+    )
+
+
+def expression(encoded: bytes) -> Expression:
+    """Decode one expression as the encoder wrote it, to compare it with what a rule holds."""
+    return _expression(memoryview(encoded)[4:])
+
+
+def set_(message: Message) -> Set:
+    """Decode a NEWSET message."""
+    found = attributes(message.body, _HEADER)
+    return Set(
+        name=text(found[2]),
+        flags=SetFlag(number(found.get(3, b""))),
+        key_type=number(found.get(4, b"")),
+        key_length=number(found.get(5, b"")),
+        object_type=number(found.get(15, b"")),
+    )
+
+
+def helper_object(message: Message) -> HelperObject | None:
+    """Decode a NEWOBJ message; None if the object is of another type."""
+    found = attributes(message.body, _HEADER)
+    inner = attributes(found[4]) if 4 in found else {}
+    if 1 not in inner or 3 not in inner:
+        return None
+    return HelperObject(
+        name=text(found[2]),
+        helper=text(inner[1]),
+        l3_protocol=number(inner.get(2, b"")),
+        l4_protocol=number(inner[3]),
+    )
+
+
+def elements(message: Message) -> list[Element]:
+    """Decode the elements of a NEWSETELEM message.
+
+    Shape: an element without object has the empty string as target.
+    """
+    found = attributes(message.body, _HEADER)
+    if 3 not in found:
+        return []
+    return [_element(attributes(payload)) for _, payload in attribute_list(found[3])]
+
+
+def _element(found: dict[int, memoryview]) -> Element:
+    end = bytes(attributes(found[10])[1]) if 10 in found else None
+    key = bytes(attributes(found[1])[1]) if 1 in found else b""
+    return Element(key, end, text(found.get(9, b"")))
+
+
+def _expression(payload: memoryview) -> Expression:
+    found = attributes(payload)
+    inner = attribute_list(found[2]) if 2 in found else iter(())
+    return text(found[1]), tuple(sorted((kind, bytes(value)) for kind, value in inner))
+
+
+def _comment(userdata: memoryview | None) -> str:
+    offset = 0
+    while userdata is not None and offset + 2 <= len(userdata):
+        kind, size = userdata[offset], userdata[offset + 1]
+        if kind == COMMENT:
+            return text(userdata[offset + 2 : offset + 2 + size])
+        offset += 2 + size
+    return ""
