@@ -1,7 +1,7 @@
 """What every test shares: golden files, Hypothesis profiles, and skips that nobody overlooks."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -57,9 +57,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+# Around all others, so that this is the last line but one.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+) -> Generator[None, None, None]:
+    yield
     if count := _skipped(config):
         verdict = "CI is set, so that is a failure" if CI else "they prove nothing today"
         terminalreporter.write_line(f"SKIPPED TESTS: {count}; {verdict}", red=True, bold=True)
