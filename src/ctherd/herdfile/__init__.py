@@ -1,0 +1,1 @@
+"""From the text of herd.yaml to documents: YAML with positions, schema, meaning; no network."""
