@@ -1,0 +1,1 @@
+"""The agent's own authorization: what its local policy denies, whoever asked for it. Pure."""
