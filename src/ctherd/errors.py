@@ -40,7 +40,7 @@ class NotFound(CtherdError):
     code = "not-found"
 
 
-# -- wait --------------------------------------------------------------------------------------------
+# -- wait ------------------------------------------------------------------------------------------
 
 
 class NetnsAbsent(CtherdError):
@@ -49,13 +49,19 @@ class NetnsAbsent(CtherdError):
     code = "netns-absent"
 
 
+class NetnsDirectoryAbsent(NetnsAbsent):
+    """The directory in which network namespaces are mounted does not exist (yet)."""
+
+    code = "netns-directory-absent"
+
+
 class Contended(CtherdError):
     """Somebody else kept changing the ruleset while we tried; nothing was changed by us."""
 
     code = "contended"
 
 
-# -- the operator must act -----------------------------------------------------------------------
+# -- the operator must act -------------------------------------------------------------------------
 
 
 class NetnsRefused(CtherdError):
@@ -94,7 +100,7 @@ class JournalError(CtherdError):
     code = "journal"
 
 
-# -- the kernel refused --------------------------------------------------------------------------
+# -- the kernel refused ----------------------------------------------------------------------------
 
 
 class DataplaneError(CtherdError):
@@ -112,7 +118,7 @@ class DataplaneError(CtherdError):
         super().__init__(f"{operation}: {self.words}", where=netns, cure=cure)
 
 
-# -- we, or a peer, broke a protocol --------------------------------------------------------------
+# -- we, or a peer, broke a protocol ---------------------------------------------------------------
 
 
 class LocalProtocolError(CtherdError):

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from ctherd.errors import CtherdError
 from ctherd.model.assignment import AssignmentKey, Destinations
+from ctherd.model.catalog import Family
+from ctherd.model.catalog import Protocol as L4
 from ctherd.model.document import NetnsName, RouterId
 from ctherd.model.observation import Observation, Tag, Unchanged
 from ctherd.plan.diff import Change
@@ -67,12 +69,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The transaction happened, but for what the kernel *refused*; *generation* is the new one."""
+    """The transaction happened, but for what the kernel *refused*; *generation* is the new one.
+
+    Shape: *families* tells for which families the kernel made the helpers that are new here.
+    """
 
     netns: NetnsName
     generation: int
     guarded: bool
     refused: Mapping[AssignmentKey, Refusal] = field(default_factory=dict)
+    families: Mapping[tuple[str, L4], frozenset[Family]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +99,10 @@ class Dataplane(Protocol):
         """Say what this dataplane can do here."""
 
     def identify(self, names: Sequence[NetnsName]) -> list[int | CtherdError]:
-        """Return the kernel's cookie of each netns: equal cookies are one and the same netns.
+        """Return the kernel's cookie of the netns that each name leads to now.
 
-        The netns stays open until it is released.
+        Equal cookies are one and the same netns. A netns stays open until it is released, or until
+        its name is found to lead elsewhere.
         """
 
     def observe(self, requests: Sequence[ObserveRequest]) -> list[Observed]:

@@ -58,9 +58,7 @@ class Assignment:
                     cure="remove the IPv6 destination",
                 )
         object.__setattr__(self, "destinations", collapse(self.destinations))
-        object.__setattr__(
-            self, "key", AssignmentKey(self.protocol, self.port, kernel_helper.name)
-        )
+        object.__setattr__(self, "key", AssignmentKey(self.protocol, self.port, kernel_helper.name))
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -110,8 +108,4 @@ def overlap(one: Destinations, other: Destinations) -> bool:
     """Tell whether some address is in both; ANY overlaps with everything."""
     if not one or not other:
         return True
-    return any(
-        a.version == b.version and a.overlaps(b)
-        for a in one
-        for b in other
-    )
+    return any(a.version == b.version and a.overlaps(b) for a in one for b in other)

@@ -48,8 +48,9 @@ class Helper:
     """One conntrack helper as the kernel registers it.
 
     Shape: *name* is the kernel's own, case-sensitive name; *usual_ports* holds the ports that the
-    protocol's standard names, most common first; *module* is the suffix that the modules
-    ``nf_conntrack_<module>`` and, where *nat* is true, ``nf_nat_<module>`` bear.
+    protocol's standard names, most common first; *module* and *nat_module* are the kernel modules
+    that hold the helper and its address translation ("" where it needs none) on kernels where
+    these are modules. The kernel loads the first by itself, but not the second.
     Source: net/netfilter/nf_conntrack_*.c; accepted protocols and families were measured by
     creating the objects on Linux 6.18.
     """
@@ -60,7 +61,7 @@ class Helper:
     usual_ports: tuple[int, ...]
     risk: Risk
     module: str
-    nat: bool = True
+    nat_module: str = ""
     remark: str = ""
 
 
@@ -68,30 +69,68 @@ _TCP = (Protocol.TCP,)
 _UDP = (Protocol.UDP,)
 
 HELPERS: Final[tuple[Helper, ...]] = (
-    Helper("ftp", _TCP, BOTH, (21,), Risk.MEDIUM, "ftp", remark="port 990 is TLS: cannot work"),
-    Helper("tftp", _UDP, BOTH, (69,), Risk.LOW, "tftp"),
+    Helper(
+        "ftp",
+        _TCP,
+        BOTH,
+        (21,),
+        Risk.MEDIUM,
+        "nf_conntrack_ftp",
+        "nf_nat_ftp",
+        remark="port 990 is TLS: cannot work",
+    ),
+    Helper("tftp", _UDP, BOTH, (69,), Risk.LOW, "nf_conntrack_tftp", "nf_nat_tftp"),
     Helper(
         "sip",
         (Protocol.UDP, Protocol.TCP),
         BOTH,
         (5060,),
         Risk.HIGH,
-        "sip",
+        "nf_conntrack_sip",
+        "nf_nat_sip",
         remark="rewrites SDP; over tcp Via and Contact stay; port 5061 is TLS: cannot work",
     ),
-    Helper("Q.931", _TCP, BOTH, (1720,), Risk.HIGH, "h323", remark="the tcp half of h323"),
-    Helper("RAS", _UDP, BOTH, (1719,), Risk.HIGH, "h323", remark="the udp half of h323"),
-    Helper("amanda", _UDP, BOTH, (10080,), Risk.LOW, "amanda"),
-    Helper("sane", _TCP, BOTH, (6566,), Risk.LOW, "sane", nat=False),
-    Helper("irc", _TCP, V4_ONLY, (6667,), Risk.HIGH, "irc"),
-    Helper("pptp", _TCP, V4_ONLY, (1723,), Risk.HIGH, "pptp", remark="creates GRE flows"),
+    Helper(
+        "Q.931",
+        _TCP,
+        BOTH,
+        (1720,),
+        Risk.HIGH,
+        "nf_conntrack_h323",
+        "nf_nat_h323",
+        remark="the tcp half of h323",
+    ),
+    Helper(
+        "RAS",
+        _UDP,
+        BOTH,
+        (1719,),
+        Risk.HIGH,
+        "nf_conntrack_h323",
+        "nf_nat_h323",
+        remark="the udp half of h323",
+    ),
+    Helper("amanda", _UDP, BOTH, (10080,), Risk.LOW, "nf_conntrack_amanda", "nf_nat_amanda"),
+    Helper("sane", _TCP, BOTH, (6566,), Risk.LOW, "nf_conntrack_sane"),
+    Helper("irc", _TCP, V4_ONLY, (6667,), Risk.HIGH, "nf_conntrack_irc", "nf_nat_irc"),
+    Helper(
+        "pptp",
+        _TCP,
+        V4_ONLY,
+        (1723,),
+        Risk.HIGH,
+        "nf_conntrack_pptp",
+        "nf_nat_pptp",
+        remark="creates GRE flows",
+    ),
     Helper(
         "snmp",
         _UDP,
         V4_ONLY,
         (161,),
         Risk.MEDIUM,
-        "snmp",
+        "nf_conntrack_snmp",
+        "nf_nat_snmp_basic",
         remark="on a router: rewrites addresses in forwarded payload under NAT; "
         "broadcast replies only for the router's own sockets",
     ),
@@ -101,7 +140,8 @@ HELPERS: Final[tuple[Helper, ...]] = (
         V4_ONLY,
         (162,),
         Risk.MEDIUM,
-        "snmp",
+        "nf_conntrack_snmp",
+        "nf_nat_snmp_basic",
         remark="on a router: SNMPv1 traps are dropped under NAT",
     ),
     Helper(
@@ -110,8 +150,7 @@ HELPERS: Final[tuple[Helper, ...]] = (
         V4_ONLY,
         (137,),
         Risk.LOW,
-        "netbios_ns",
-        nat=False,
+        "nf_conntrack_netbios_ns",
         remark="only for sockets of the namespace itself; nothing for forwarded traffic",
     ),
 )

@@ -43,7 +43,7 @@ class AssignmentStatus:
     @property
     def overall(self) -> Verdict:
         """The family verdicts in one: equal ones are kept, unequal ones make ``partial``."""
-        verdicts = list(self.families.values())
+        verdicts = list(self.families.values()) or [Verdict(State.PENDING)]
         if all(verdict.state is verdicts[0].state for verdict in verdicts):
             return verdicts[0]
         bad = [

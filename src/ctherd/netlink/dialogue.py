@@ -118,4 +118,3 @@ class Dialogue:
             raise DataplaneError(
                 operation, netns=self.netns, errno=answer.errno, words=answer.words
             )
-

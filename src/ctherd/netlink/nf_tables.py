@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 from ctherd.netlink import wire
-from ctherd.netlink.wire import attribute, nested, string, u8, u16, u32
+from ctherd.netlink.wire import attribute, nested, string, u8, u32
 
 SUBSYSTEM: Final = 10
 NFPROTO_INET: Final = 1
@@ -99,7 +99,7 @@ class Element(NamedTuple):
     target: str
 
 
-# -- envelopes ---------------------------------------------------------------------------------------
+# -- envelopes -------------------------------------------------------------------------------------
 
 
 def kind(operation: Operation) -> int:
@@ -133,7 +133,7 @@ def get(operation: Operation, sequence: int, body: bytes = b"", *, dump: bool = 
     return wire.netfilter_message(kind(operation), flags, sequence, NFPROTO_INET, body)
 
 
-# -- tables, chains, rules ---------------------------------------------------------------------------
+# -- tables, chains, rules -------------------------------------------------------------------------
 
 
 def comment(words: str) -> bytes:
@@ -194,7 +194,7 @@ def new_rule(table: str, chain: str, expressions: Iterable[bytes]) -> Request:
     return Request(Operation.NEWRULE, wire.NLM_F_CREATE | wire.NLM_F_APPEND, body)
 
 
-# -- expressions -------------------------------------------------------------------------------------
+# -- expressions -----------------------------------------------------------------------------------
 
 
 def _expression(name: str, *parts: bytes) -> bytes:
@@ -213,7 +213,9 @@ def payload(base: int, offset: int, length: int, register: int) -> bytes:
 
 def compare_equal(register: int, value: bytes) -> bytes:
     """End the rule unless *register* holds *value*."""
-    return _expression("cmp", u32(1, register), u32(2, COMPARE_EQUAL), nested(3, attribute(1, value)))
+    return _expression(
+        "cmp", u32(1, register), u32(2, COMPARE_EQUAL), nested(3, attribute(1, value))
+    )
 
 
 def object_from_map(register: int, map_name: str) -> bytes:
@@ -221,7 +223,7 @@ def object_from_map(register: int, map_name: str) -> bytes:
     return _expression("objref", u32(3, register), string(4, map_name))
 
 
-# -- objects and maps --------------------------------------------------------------------------------
+# -- objects and maps ------------------------------------------------------------------------------
 
 
 def object_table(table: str) -> bytes:
@@ -336,5 +338,3 @@ def u16_key(value: int) -> bytes:
 def u8_key(value: int) -> bytes:
     """Encode a protocol number as it fills its register."""
     return bytes((value, 0, 0, 0))
-
-

@@ -60,7 +60,7 @@ class Answer(NamedTuple):
         return f"{self.words or os.strerror(self.errno)} ({_errno.errorcode.get(self.errno, '?')})"
 
 
-# -- writing -----------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------
 
 
 def attribute(kind: int, payload: bytes) -> bytes:
@@ -116,7 +116,7 @@ def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return _HEADER.pack(16 + len(body), kind, flags | NLM_F_REQUEST, sequence, 0) + body
 
 
-# -- reading -----------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
 def messages(datagram: memoryview) -> Iterator[Message]:

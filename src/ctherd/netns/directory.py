@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ctherd.errors import DataplaneError, NetnsAbsent, NetnsRefused, PrivilegeMissing
+from ctherd.errors import (
+    DataplaneError,
+    NetnsAbsent,
+    NetnsDirectoryAbsent,
+    NetnsRefused,
+    PrivilegeMissing,
+)
 from ctherd.model.document import HOST, NetnsName
 from ctherd.netlink.socket import RECEIVE_BYTES, NetlinkSocket, adopt
 from ctherd.netlink.transport import Transport
@@ -22,12 +28,14 @@ _OWN_NETNS: Final = "/proc/thread-self/ns/net"
 class Namespace:
     """An open netns: the transport keeps it alive until it is closed.
 
-    Shape: equal *cookie*, same netns; the kernel never gives a cookie twice, as it does inodes.
+    Shape: equal *cookie*, same netns; the kernel never gives a cookie twice. It does so with an
+    *inode*, but not while the netns that has it is kept alive.
     """
 
     name: NetnsName
     cookie: int
     transport: Transport
+    inode: int = 0
 
     def close(self) -> None:
         """Let go of the netns."""
@@ -44,6 +52,9 @@ class NetnsDirectory:
         self.path = path
         self._buffer = bytearray(RECEIVE_BYTES)
         self._inherited: dict[int, NetlinkSocket] = {}
+        own = NetlinkSocket(self._buffer)
+        self._own_cookie = own.cookie
+        own.close()
 
     def names(self) -> list[NetnsName]:
         """List the names in the directory, sorted; none if it does not exist."""
@@ -75,6 +86,7 @@ class NetnsDirectory:
         """
         fd = self.open_fd(name)
         try:
+            inode = os.fstat(fd).st_ino
             with entered(fd):
                 fresh = NetlinkSocket(self._buffer)
         except PermissionError as error:
@@ -85,11 +97,27 @@ class NetnsDirectory:
             ) from error
         finally:
             os.close(fd)
-        kept = self._inherited.pop(fresh.cookie, None)
+        cookie = fresh.cookie
+        if cookie == self._own_cookie and name != HOST:
+            fresh.close()
+            raise NetnsRefused(
+                "is the host's own network namespace under another name",
+                where=name,
+                cure=f"declare it as `netns: {HOST}`, and allow it with allow_host = true",
+            )
+        kept = self._inherited.pop(cookie, None)
         if kept is None:
-            return Namespace(name, fresh.cookie, fresh)
+            return Namespace(name, cookie, fresh, inode)
         fresh.close()
-        return Namespace(name, kept.cookie, kept)
+        return Namespace(name, cookie, kept, inode)
+
+    def leads_to(self, namespace: Namespace) -> bool:
+        """Tell whether the name of *namespace* still leads to it."""
+        path = _OWN_NETNS if namespace.name == HOST else f"{self.path}/{namespace.name}"
+        try:
+            return os.stat(path).st_ino == namespace.inode
+        except OSError:
+            return False
 
     def scratch(self) -> Namespace:
         """Open a fresh netns that nobody else sees and that dies when it is closed.
@@ -122,7 +150,10 @@ class NetnsDirectory:
         try:
             return os.open(self.path / name, flags)
         except FileNotFoundError as error:
-            raise NetnsAbsent("no such network namespace", where=f"{self.path}/{name}") from error
+            where = f"{self.path}/{name}"
+            if not self.path.is_dir():
+                raise NetnsDirectoryAbsent("there is no such directory yet", where=where) from error
+            raise NetnsAbsent("no such network namespace", where=where) from error
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise NetnsRefused(

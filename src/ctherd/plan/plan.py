@@ -64,8 +64,9 @@ def make_plan(
     """
     changes = diff(desired, managed, observed, in_sync=in_sync)
     ours = observed.ownership is Ownership.OURS
-    nothing_left = not desired and (in_sync or not observed.live)
-    if ours and nothing_left and not changes:
+    # Not in sync, an empty desire may only be one that has not arrived: keep the place.
+    nothing_left = not desired and in_sync
+    if ours and nothing_left and not observed.live:
         # An empty set leaves no place at all: conntrack is not switched on for nothing.
         repairs: tuple[str, ...] = ("remove the empty table",)
     else:

@@ -11,12 +11,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from ctherd.dataplane.nftables import layout, render
-from ctherd.dataplane.nftables.observe import Contents, read_contents, read_table
+from ctherd.dataplane.nftables.observe import (
+    Contents,
+    read_contents,
+    read_families,
+    read_table,
+)
 from ctherd.dataplane.nftables.place import Place
 from ctherd.dataplane.nftables.probe import can_guard
-from ctherd.dataplane.nftables.render import Delta, Step
+from ctherd.dataplane.nftables.render import Delta, HelperOn, Step
 from ctherd.errors import CtherdError, DataplaneError
 from ctherd.model.assignment import AssignmentKey
+from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Observation, Ownership, Tag, Unchanged
 from ctherd.netlink.dialogue import Dialogue
@@ -46,6 +52,9 @@ class NamespaceOpener(Protocol):
     def open(self, name: NetnsName) -> Namespace:
         """Open the netns called *name*."""
 
+    def leads_to(self, namespace: Namespace) -> bool:
+        """Tell whether the name of *namespace* still leads to it."""
+
     def scratch(self) -> Namespace:
         """Open a fresh netns that nobody else sees and that dies when it is closed."""
 
@@ -69,6 +78,8 @@ class NftablesDataplane:
         self._describe_port = describe_port
         self._places: dict[NetnsName, Place] = {}
         self._capabilities: Capabilities | None = None
+        # Which families a helper serves is the kernel's affair, not one netns'.
+        self._families: dict[HelperOn, frozenset[Family]] = {}
 
     # -- ports.Dataplane -------------------------------------------------------------------------
 
@@ -80,11 +91,8 @@ class NftablesDataplane:
         return self._capabilities
 
     def identify(self, names: Sequence[NetnsName]) -> list[int | CtherdError]:
-        """Return the cookie of each netns; it stays open until it is released."""
-        return [
-            place if isinstance(place, CtherdError) else place.namespace.cookie
-            for place in map(self._open, names)
-        ]
+        """Return the cookie of the netns that each name leads to now."""
+        return [self._identify(name) for name in names]
 
     def observe(self, requests: Sequence[ObserveRequest]) -> list[Observed]:
         """Return what the kernel says now of each netns."""
@@ -117,6 +125,14 @@ class NftablesDataplane:
         if isinstance(place, CtherdError):
             raise place
         return place.dialogue
+
+    def _identify(self, name: NetnsName) -> int | CtherdError:
+        place = self._places.get(name)
+        if place is not None and not self._opener.leads_to(place.namespace):
+            self.release((name,))
+            place = None
+        opened = place or self._open(name)
+        return opened if isinstance(opened, CtherdError) else opened.namespace.cookie
 
     # -- observing -------------------------------------------------------------------------------
 
@@ -171,6 +187,7 @@ class NftablesDataplane:
             guarded = table.owner == place.namespace.transport.portid
             place.claimable = TableFlag.PERSIST in table.flags
             contents = read_contents(place.dialogue, table)
+            self._families.update(contents.families)
         place.generation = generation
         place.learn(ownership, contents.live, guarded=guarded)
         return Observation(
@@ -227,7 +244,13 @@ class NftablesDataplane:
             if not errors:
                 place.apply(delta)
                 self._remember_guard(place, steps)
-                return Committed(transaction.netns, place.generation, place.guarded, refused)
+                return Committed(
+                    transaction.netns,
+                    place.generation,
+                    place.guarded,
+                    refused,
+                    self._families_of(place, delta),
+                )
             culprits = _blame(steps, errors, transaction.netns)
             coarse = any(step.coarse for step, _ in culprits)
             if coarse and not one_by_one:
@@ -273,6 +296,13 @@ class NftablesDataplane:
             return []
         return None if errors[0].errno == errno.EEXIST and errors[0].sequence == 1 else errors
 
+    def _families_of(self, place: Place, delta: Delta) -> dict[HelperOn, frozenset[Family]]:
+        """Return for which families the objects in *delta* were made; asked once per helper."""
+        used = {(key.helper, key.protocol) for key in delta.added}
+        if not used <= self._families.keys() and place.live:
+            self._families.update(read_families(place.dialogue))
+        return {each: self._families[each] for each in used if each in self._families}
+
     def _remember_guard(self, place: Place, steps: list[Step]) -> None:
         place.ownership = Ownership.OURS if place.live else Ownership.ABSENT
         if any(step.request.operation is Operation.NEWTABLE for step in steps):
@@ -284,9 +314,7 @@ def _moved(errors: list[Answer]) -> bool:
     return errors[0].errno == errno.ERESTART
 
 
-def _blame(
-    steps: list[Step], errors: list[Answer], netns: NetnsName
-) -> list[tuple[Step, Answer]]:
+def _blame(steps: list[Step], errors: list[Answer], netns: NetnsName) -> list[tuple[Step, Answer]]:
     """Pair each error with the step that it names.
 
     Raises: DataplaneError if an error is nobody's fault among the assignments.

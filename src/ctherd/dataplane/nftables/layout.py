@@ -59,9 +59,7 @@ class MapShape(NamedTuple):
 
 _BASE_TYPES = (nft.TYPE_INET_PROTOCOL, nft.TYPE_INET_SERVICE)
 ANY_MAP: Final = MapShape("assign", None, _BASE_TYPES, (1, 2))
-IPV4_MAP: Final = MapShape(
-    "assign4", Family.IPV4, (*_BASE_TYPES, nft.TYPE_IPV4_ADDRESS), (1, 2, 4)
-)
+IPV4_MAP: Final = MapShape("assign4", Family.IPV4, (*_BASE_TYPES, nft.TYPE_IPV4_ADDRESS), (1, 2, 4))
 IPV6_MAP: Final = MapShape(
     "assign6", Family.IPV6, (*_BASE_TYPES, nft.TYPE_IPV6_ADDRESS), (1, 2, 16)
 )
@@ -101,9 +99,7 @@ def rule_expressions(shape: MapShape) -> tuple[bytes, ...]:
     if shape.family is None:
         return (*load, assign)
     v4 = shape.family is Family.IPV4
-    protocol, offset, length = (
-        (nft.NFPROTO_IPV4, 16, 4) if v4 else (nft.NFPROTO_IPV6, 24, 16)
-    )
+    protocol, offset, length = (nft.NFPROTO_IPV4, 16, 4) if v4 else (nft.NFPROTO_IPV6, 24, 16)
     return (
         nft.meta(nft.META_NFPROTO, nft.REGISTER_1),
         nft.compare_equal(nft.REGISTER_1, bytes((protocol,))),
@@ -114,7 +110,9 @@ def rule_expressions(shape: MapShape) -> tuple[bytes, ...]:
 
 
 @lru_cache(maxsize=4096)
-def elements(key: AssignmentKey, destinations: Destinations) -> tuple[tuple[MapShape, Element], ...]:
+def elements(
+    key: AssignmentKey, destinations: Destinations
+) -> tuple[tuple[MapShape, Element], ...]:
     """Return the map elements that make one assignment true."""
     target = object_name(key.helper, key.protocol)
     base = nft.u8_key(key.protocol.number) + nft.u16_key(key.port)

@@ -71,6 +71,13 @@ def read_contents(dialogue: Dialogue, table: read.Table) -> Contents:
     return contents
 
 
+def read_families(dialogue: Dialogue) -> dict[HelperOn, frozenset[Family]]:
+    """Read for which families the kernel made the helper objects of our table."""
+    contents = Contents()
+    _read_objects(dialogue, contents)
+    return contents.families
+
+
 def _read_objects(dialogue: Dialogue, contents: Contents) -> dict[str, HelperOn]:
     objects: dict[str, HelperOn] = {}
     for message in dialogue.dump(Operation.GETOBJ, nft.object_table(layout.TABLE)):
@@ -82,9 +89,7 @@ def _read_objects(dialogue: Dialogue, contents: Contents) -> dict[str, HelperOn]
             contents.damage.append(f"object {found.name} is helper {found.helper} on {protocol}")
         else:
             objects[found.name] = (found.helper, protocol)
-            contents.families[found.helper, protocol] = FAMILIES.get(
-                found.l3_protocol, frozenset()
-            )
+            contents.families[found.helper, protocol] = FAMILIES.get(found.l3_protocol, frozenset())
     return objects
 
 
@@ -159,9 +164,7 @@ def _prefixes(element: Element) -> list[Prefix]:
 
 def _check_shapes(shapes: list[MapShape], contents: Contents) -> None:
     planned = layout.maps_for(contents.live.values())
-    contents.damage += [
-        f"map {shape.name} is missing" for shape in planned if shape not in shapes
-    ]
+    contents.damage += [f"map {shape.name} is missing" for shape in planned if shape not in shapes]
     contents.damage += [
         f"map {shape.name} is used by nothing" for shape in shapes if shape not in planned
     ]

@@ -1,0 +1,5 @@
+"""The loop that makes desired and live one: observe → diff → record → commit, per netns.
+
+``entry`` is what is known of one netns, ``reconciler`` the loop's body, ``retry`` its patience,
+``standing`` turns what is known into statuses. Synchronous; whoever drives it owns the time.
+"""

@@ -1,0 +1,135 @@
+"""What the reconciler knows of one netns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ctherd.errors import CtherdError
+from ctherd.guard.decide import Denial
+from ctherd.model.assignment import AssignmentId, AssignmentKey, Destinations
+from ctherd.model.document import Document, NetnsName, RouterId
+from ctherd.model.observation import Observation, Ownership, Tag, Unchanged
+from ctherd.plan.diff import Change, Desired, Verb
+from ctherd.ports import Committed, Edit, ObserveRequest, Refusal
+
+_FORGOTTEN: Final = frozenset((Verb.DELETE, Verb.FORGET))
+
+
+@dataclass(slots=True)
+class Entry:
+    """One netns: what is wanted there, what we made, what the kernel last said.
+
+    Shape: *document* None means that no document is known: everything of ours goes, once in sync;
+    *settled* is true while nothing has to happen as long as the kernel says nothing changed.
+    """
+
+    netns: NetnsName
+    router: RouterId
+    tag: Tag | None = None
+    recorded_router: RouterId | None = None
+    document: Document | None = None
+    managed: dict[AssignmentKey, Destinations] = field(default_factory=dict)
+    denials: Mapping[AssignmentId, Denial] = field(default_factory=dict)
+    desired: Desired = field(default_factory=dict)
+    refused: dict[AssignmentKey, Refusal] = field(default_factory=dict)
+    cookie: int | None = None
+    observed: Observation | None = None
+    request: ObserveRequest | None = None
+    error: CtherdError | None = None
+    settled: bool = False
+
+    def want(self, document: Document | None, denials: Mapping[AssignmentId, Denial]) -> None:
+        """Take over a new desired state and the guard's decision on it."""
+        if document is not self.document or denials != self.denials:
+            self.refused.clear()
+        self.document = document
+        self.denials = denials
+        if document is not None:
+            self.router = document.router
+        self._choose()
+
+    def retry_refused(self) -> None:
+        """Try again what the kernel did not take: a module may have been loaded since."""
+        if self.refused:
+            self.refused.clear()
+            self._choose()
+
+    def _choose(self) -> None:
+        """Work out what may be asked of the kernel."""
+        self.settled = False
+        if self.document is None:
+            self.desired = {}
+        elif not self.denials and not self.refused:
+            self.desired = self.document.desired
+        else:
+            self.desired = {
+                each.key: each.destinations
+                for each in self.document.assignments.values()
+                if each.id not in self.denials and each.key not in self.refused
+            }
+
+    def see(self, observed: Observation | Unchanged) -> None:
+        """Take over what the kernel says."""
+        self.error = None
+        self.settled = False
+        if isinstance(observed, Observation):
+            self.observed = observed
+            self.request = ObserveRequest(self.netns, self.tag, observed.generation)
+
+    def fail(self, error: CtherdError) -> None:
+        """Nothing came of it; what the kernel said before may not be true any more."""
+        self.error = error
+        self.look_anew()
+
+    def look_anew(self) -> None:
+        """Forget what the kernel said."""
+        self.observed = None
+        self.request = None
+        self.settled = False
+
+    def lose(self) -> None:
+        """The netns was let go of: nothing is known of it until it is opened again."""
+        self.look_anew()
+        self.cookie = None
+
+    def remember(self, edit: Edit) -> None:
+        """Take over what was recorded before a commit."""
+        self.tag = edit.tag
+        self.recorded_router = edit.router
+        self.managed.update(edit.put)
+
+    def take(self, changes: tuple[Change, ...], committed: Committed) -> None:
+        """Take over what a commit did to what the kernel had said, and what it refused."""
+        assert self.observed is not None
+        live = dict(self.observed.live)
+        for change in changes:
+            if change.after is None or change.key in committed.refused:
+                live.pop(change.key, None)
+            else:
+                live[change.key] = change.after
+        families = {**self.observed.families, **committed.families}
+        self.see(
+            Observation(
+                netns=self.netns,
+                generation=committed.generation,
+                ownership=Ownership.OURS if live else Ownership.ABSENT,
+                live=live,
+                guarded=committed.guarded,
+                families=families,
+            )
+        )
+        if committed.refused:
+            self.refused.update(committed.refused)
+            self._choose()
+
+    def forget(
+        self, changes: tuple[Change, ...], refused: Mapping[AssignmentKey, Refusal]
+    ) -> list[Edit]:
+        """Return what the journal has to forget after a commit, and forget it here."""
+        gone = [each.key for each in changes if each.verb in _FORGOTTEN]
+        gone += [key for key in refused if key in self.managed]
+        for key in gone:
+            self.managed.pop(key, None)
+        if not gone or self.tag is None:
+            return []
+        return [Edit(self.netns, self.router, self.tag, forget=tuple(gone))]
