@@ -1,0 +1,75 @@
+"""The benchmarks work: each figure that needs nothing but the kernel measures something, tiny."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench import figures, herd, report
+from bench.row import Row
+from bench.size import QUICK
+from bench.versus_nft import ruleset
+from ctherd.model.document import NetnsName
+
+TINY = replace(
+    QUICK, routers=2, assignments=3, many=5, rounds=1, sweeps=2, adds=2, nft_routers=1,
+    hostile_adds=3, slices=2, packets=50,
+)  # fmt: skip
+IN_PROCESS = (
+    "reconcile_empty",
+    "reconcile_unchanged",
+    "add_one",
+    "versus_nft",
+    "hostile_writer",
+    "packets",
+)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", IN_PROCESS)
+def test_a_figure_measures_and_leaves_no_namespace(name: str) -> None:
+    before = _leftovers()
+    rows = figures.measure(name, TINY)
+    assert rows and all(row.measured > 0 for row in rows)
+    assert _leftovers() == before
+
+
+def _leftovers() -> set[str]:
+    places = (Path("/run"), Path("/run/netns"), Path("/var/tmp"))
+    return {str(path) for place in places for path in place.glob("ctbench-*")}
+
+
+def test_no_two_routers_are_alike() -> None:
+    documents = herd.documents([NetnsName(f"n{index}") for index in range(200)], 10)
+    assert len({tuple(sorted(each.desired)) for each in documents}) == len(documents)
+
+
+def test_a_ruleset_for_nft_holds_every_assignment_twice() -> None:
+    (document,) = herd.documents([NetnsName("n")], 10)
+    assert ruleset(document).count("ct helper set") == 20
+
+
+@pytest.mark.parametrize(
+    ("row", "ok"),
+    [
+        (Row("told", 7, "µs"), True),
+        (Row("met", 5, "×", 5), True),
+        (Row("missed", 5.1, "×", 5), False),
+        (Row("met", 50, "×", 50, at_least=True), True),
+        (Row("missed", 49, "×", 50, at_least=True), False),
+    ],
+)
+def test_a_bound_is_met_or_missed(row: Row, ok: bool) -> None:
+    assert row.ok is ok
+    assert ("missed" in report.table([row]).rpartition("  ")[2]) is not ok
+
+
+def test_the_page_tells_how_each_figure_is_measured() -> None:
+    page = report.page({"add_one": [Row("added", 1.5, "×", 2)]}, None)
+    assert "1.50 ×" in page and "≤ 2.00 ×" in page
+    assert "It does not say" in page
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_every_figure_says_what_it_does_not_say(name: str) -> None:
+    assert "does not say" in figures.method(name)
