@@ -4,6 +4,7 @@ import errno
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import NamedTuple
 
 from ctherd.errors import DataplaneError
 from ctherd.netlink import nf_tables as nft
@@ -19,6 +20,19 @@ _FIRST_QUESTION = 0x1000_0000
 _GENERATION_QUESTION = nft.get(Operation.GETGEN, _FIRST_QUESTION)
 _GENERATION_KIND = nft.kind(Operation.NEWGEN).to_bytes(2, sys.byteorder)
 _GENERATION_SEQUENCE = _FIRST_QUESTION.to_bytes(4, sys.byteorder)
+
+
+class Question(NamedTuple):
+    """One question to any subsystem of nfnetlink.
+
+    Shape: *kind* is subsystem << 8 | operation; *family* 0 asks for all families; *words* name the
+    operation in an error.
+    """
+
+    kind: int
+    family: int
+    body: bytes
+    words: str
 
 
 class Dialogue:
@@ -44,7 +58,7 @@ class Dialogue:
 
     def last_commit(self) -> read.Generation:
         """Return the generation together with the process that made it."""
-        for message in self._answers(Operation.GETGEN, b"", dump=False):
+        for message in self._answers(_table_question(Operation.GETGEN, b""), dump=False):
             return read.generation(message)
         raise DataplaneError("read the generation", netns=self.netns, errno=errno.ENODATA)
 
@@ -54,7 +68,7 @@ class Dialogue:
         Shape: the message is valid until the next question.
         """
         try:
-            for message in self._answers(operation, body, dump=False):
+            for message in self._answers(_table_question(operation, body), dump=False):
                 return message
         except DataplaneError as error:
             if error.errno != errno.ENOENT:
@@ -63,7 +77,20 @@ class Dialogue:
 
     def dump(self, operation: Operation, body: bytes) -> Iterator[Message]:
         """Yield everything that *body* selects; each message is valid until the next is taken."""
-        return self._answers(operation, body, dump=True)
+        return self._answers(_table_question(operation, body), dump=True)
+
+    def dump_any(self, question: Question) -> Iterator[Message]:
+        """Yield everything that *question* selects, as ``dump`` does."""
+        return self._answers(question, dump=True)
+
+    def ask_any(self, question: Question) -> Message:
+        """Return the one answer to *question*, valid until the next question.
+
+        Raises: DataplaneError, ENODATA if the kernel answers nothing.
+        """
+        for message in self._answers(question, dump=False):
+            return message
+        raise DataplaneError(question.words, netns=self.netns, errno=errno.ENODATA)
 
     def commit(self, requests: Sequence[Request], generation: int | None) -> list[Answer]:
         """Carry out one transaction and return the kernel's errors: none, and it happened.
@@ -92,9 +119,11 @@ class Dialogue:
             )
         return errors
 
-    def _answers(self, operation: Operation, body: bytes, *, dump: bool) -> Iterator[Message]:
+    def _answers(self, question: Question, *, dump: bool) -> Iterator[Message]:
         sequence = next(self._sequences)
-        self.transport.send(nft.get(operation, sequence, body, dump=dump))
+        kind, family, body, words = question
+        flags = wire.NLM_F_DUMP if dump else 0
+        self.transport.send(wire.netfilter_message(kind, flags, sequence, family, body))
         while True:
             for message in wire.messages(self.transport.receive()):
                 if message.sequence != sequence:
@@ -102,7 +131,7 @@ class Dialogue:
                 if message.kind == wire.NLMSG_DONE:
                     return
                 if message.kind == wire.NLMSG_ERROR:
-                    self._raise(wire.answer(message), operation.name)
+                    self._raise(wire.answer(message), words)
                     return
                 yield message
                 if not dump:
@@ -118,3 +147,7 @@ class Dialogue:
             raise DataplaneError(
                 operation, netns=self.netns, errno=answer.errno, words=answer.words
             )
+
+
+def _table_question(operation: Operation, body: bytes) -> Question:
+    return Question(nft.kind(operation), nft.NFPROTO_INET, body, operation.name)
