@@ -1,0 +1,45 @@
+"""A survey of what others have in one netns that bears on helpers; it judges, and touches nothing.
+
+Our own table is left out: whether it is as planned is the planner's affair.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ctherd.dataplane import survey_legacy, survey_rules
+from ctherd.dataplane.finding import Finding, FindingKind, Place
+from ctherd.dataplane.nftables import layout
+from ctherd.dataplane.ruleset import Ruleset, TableId, read_ruleset
+from ctherd.dataplane.survey_rules import family_name
+from ctherd.netlink import nf_tables as nft
+from ctherd.netlink.dialogue import Dialogue
+
+_OURS: Final = TableId(nft.NFPROTO_INET, layout.TABLE)
+
+
+def survey(dialogue: Dialogue, netns_fd: int, *, proc: Path = Path("/proc")) -> tuple[Finding, ...]:
+    """Return what others have in the netns, which *dialogue* and *netns_fd* both lead to.
+
+    Raises: DataplaneError from nf_tables; OSError if the netns may not be entered.
+    """
+    ruleset = read_ruleset(dialogue, _OURS)
+    return (
+        *_lookalikes(ruleset),
+        *survey_rules.find(ruleset),
+        *survey_legacy.find(netns_fd, proc),
+    )
+
+
+def _lookalikes(ruleset: Ruleset) -> Iterator[Finding]:
+    for table, found in ruleset.tables.items():
+        marked = bool(layout.tag_of(found.comment))
+        if marked or table.name == layout.TABLE:
+            family = family_name(table)
+            bears = "a mark like ctherd's" if marked else "ctherd's name"
+            yield Finding(
+                FindingKind.LOOKALIKE,
+                Place(family, table.name),
+                f"bears {bears}, but ctherd's is table inet {layout.TABLE} alone; it is not obeyed",
+                remove=f"nft delete table {family} {table.name}",
+            )
