@@ -84,9 +84,7 @@ def _reached(rules: Sequence[Sequence[str]]) -> set[str]:
     jumps: dict[str, set[str]] = defaultdict(set)
     for words in rules:
         jumps[words[1]] |= {
-            following
-            for word, following in pairwise(words)
-            if word in ("-j", "-g")
+            following for word, following in pairwise(words) if word in ("-j", "-g")
         }
     return set().union(*(reachable(base, lambda name: jumps.get(name, ())) for base in _BASES))
 
