@@ -9,7 +9,10 @@ from ctherd.dataplane import survey_legacy
 from ctherd.dataplane.finding import Finding, FindingKind, PortRange, as_data
 from ctherd.dataplane.survey import survey
 from ctherd.lab.namespace import Namespace
+from ctherd.netlink import nf_tables as nft
 from ctherd.netlink.dialogue import Dialogue
+from ctherd.netlink.socket import NetlinkSocket
+from ctherd.netns.enter import entered
 
 pytestmark = pytest.mark.root
 
@@ -277,6 +280,20 @@ def test_a_table_like_ours_is_named_and_not_obeyed(netns: Namespace, look: Look)
     for each in findings:
         netns.run(each.remove.split())
     assert look() == ()
+
+
+def test_names_that_others_chose_do_no_harm(netns: Namespace, look: Look) -> None:
+    """No command is offered that a foreign name could turn into another one."""
+    name = "x;\x1b[2J $(id)"
+    with netns.opened() as netns_fd, entered(netns_fd):
+        theirs = NetlinkSocket()
+    request = nft.new_table(name, nft.TableFlag(0), "ctherd 1234", exclusive=True)
+    assert Dialogue(theirs, netns.name).commit([request], None) == []
+    theirs.close()
+    found = the_only(look())
+    assert found.place.table == name
+    assert found.remove == ""
+    assert str(found).isprintable()
 
 
 def test_looking_changes_nothing(netns: Namespace, look: Look, netns_dialogue: Dialogue) -> None:

@@ -1,8 +1,13 @@
 """Findings: what others have in a netns that bears on helpers, as plain values with a sentence."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
+
+LOOPBACK: Final = "lo"
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 class FindingKind(StrEnum):
@@ -51,10 +56,9 @@ class Scope:
     def __str__(self) -> str:
         ports = ",".join(map(str, self.ports))
         what = f"{self.protocol or 'any protocol'}{f'/{ports}' if ports else ''}"
-        return f"{what} on {self.interface}" if self.interface else what
+        return f"{what} on {printable(self.interface)}" if self.interface else what
 
 
-LOOPBACK: Final = "lo"
 EVERYTHING: Final = Scope()
 
 
@@ -73,8 +77,8 @@ class Place:
     legacy: bool = False
 
     def __str__(self) -> str:
-        words = [self.family, "table", self.table]
-        words += ["chain", self.chain] if self.chain else []
+        words = [self.family, "table", printable(self.table)]
+        words += ["chain", printable(self.chain)] if self.chain else []
         words += ["handle", str(self.handle)] if self.handle else []
         return " ".join([*words, "(iptables-legacy)"] if self.legacy else words)
 
@@ -84,7 +88,7 @@ class Finding:
     """One foreign thing that bears on helpers.
 
     Shape: *helper* is the kernel's name, "" where none is assigned; *remove* is the command line
-    that removes it, run inside the netns.
+    that removes it, run inside the netns, "" where a foreign name cannot be spelled safely.
     """
 
     kind: FindingKind
@@ -96,6 +100,21 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.sentence}"
+
+
+def printable(name: str) -> str:
+    """Return a name that others chose so that it does no harm to a terminal."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in name)
+
+
+def nft_delete(what: str, family: str, *names: str) -> str:
+    """Return the nft command line that deletes what *names* lead to.
+
+    It is meant to be pasted into a root shell: names that others chose freely are not let in.
+    """
+    if not all(_PLAIN_NAME.fullmatch(name) for name in names):
+        return ""
+    return " ".join(("nft delete", what, family, *names))
 
 
 def as_data(finding: Finding) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ctherd.dataplane import survey_legacy, survey_rules
-from ctherd.dataplane.finding import Finding, FindingKind, Place
+from ctherd.dataplane.finding import Finding, FindingKind, Place, nft_delete
 from ctherd.dataplane.nftables import layout
 from ctherd.dataplane.ruleset import Ruleset, TableId, read_ruleset
 from ctherd.dataplane.survey_rules import family_name
@@ -41,5 +41,5 @@ def _lookalikes(ruleset: Ruleset) -> Iterator[Finding]:
                 FindingKind.LOOKALIKE,
                 Place(family, table.name),
                 f"bears {bears}, but ctherd's is table inet {layout.TABLE} alone; it is not obeyed",
-                remove=f"nft delete table {family} {table.name}",
+                remove=nft_delete("table", family, table.name),
             )

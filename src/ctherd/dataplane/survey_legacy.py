@@ -65,7 +65,6 @@ def _read(netns_fd: int, variant: Variant) -> Iterator[Finding]:
             FindingKind.UNREADABLE,
             Place(variant.family, _TABLE, legacy=True),
             f"an iptables-legacy raw table is there, but cannot be read: {error.what}",
-            remove="",
         )
         return
     yield from parse(saved, variant)
@@ -93,6 +92,7 @@ def _judge(words: Sequence[str], variant: Variant) -> Iterator[Finding]:
     options = _options(words)
     place = Place(variant.family, _TABLE, words[1], legacy=True)
     remove = shlex.join([variant.change, "-t", _TABLE, "-D", *words[1:]])
+    remove = remove if remove.isprintable() else ""
     scope = _scope(options)
     helper = options.get("helper", "")
     if options["target"] == "CT" and helper:

@@ -3,11 +3,13 @@
 What a rule does depends on where its chain is hooked, so jumps are followed first. The
 table of effects, for hooks prerouting and output (at any other hook NAT has been decided)::
 
-    priority        ct helper set, target CT             notrack, target NOTRACK
-    ≤ −200          target: first; native: no effect     packets stay untracked: no helper at all
-    < −150, = −150  first (= −150: by order of creation)  no effect, conntrack has seen the packet
-    < −100          later than ctherd                    "
-    ≥ −100          after destination NAT: fragile       "
+    priority  ct helper set                  target CT    notrack, target NOTRACK
+    < −200    no effect                      first        no helper at all
+    = −200    by order of creation: nothing  first        by order of creation: no helper
+    < −150    first                          first        no effect: the packet was seen already
+    = −150    first, as the younger chain    first        "
+    < −100    later than ctherd              –            "
+    ≥ −100    after NAT: fragile             –            "
 """
 
 from collections import defaultdict
@@ -15,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from ctherd.dataplane import xt
-from ctherd.dataplane.finding import Finding, FindingKind, Place, PortRange, Scope
+from ctherd.dataplane.finding import Finding, FindingKind, Place, PortRange, Scope, nft_delete
 from ctherd.dataplane.nftables import layout
 from ctherd.dataplane.reach import reachable
 from ctherd.dataplane.rule_scope import Loaded, ScopeReader, port_ranges, protocol_name
@@ -223,10 +225,15 @@ def _effect(assigned: Assigns, hook: Hook | None) -> tuple[FindingKind, str]:
             FindingKind.HELPER_AFTER_NAT,
             "after destination NAT, where replies that change in length can break",
         )
-    if assigned.native and hook.priority <= CONNTRACK:
+    if assigned.native and hook.priority == CONNTRACK:
         return (
             FindingKind.HELPER_WITHOUT_EFFECT,
-            f"not after conntrack ({CONNTRACK}), so it silently does nothing",
+            "at conntrack's own priority, where it does nothing unless conntrack was hooked later",
+        )
+    if assigned.native and hook.priority < CONNTRACK:
+        return (
+            FindingKind.HELPER_WITHOUT_EFFECT,
+            f"before conntrack ({CONNTRACK}), so it silently does nothing",
         )
     if hook.priority < layout.PRIORITY:
         return FindingKind.HELPER_FIRST, "before ctherd, and the first assignment wins"
@@ -256,8 +263,8 @@ def _place(rule: ForeignRule) -> Place:
 
 
 def _removal(rule: ForeignRule) -> str:
-    family, table = family_name(rule.table), rule.table.name
-    return f"nft delete rule {family} {table} {rule.chain} handle {rule.handle}"
+    place = (rule.table.name, rule.chain, "handle", str(rule.handle))
+    return nft_delete("rule", family_name(rule.table), *place)
 
 
 def family_name(table: TableId) -> str:
