@@ -105,7 +105,7 @@ def test_a_nearly_full_conntrack_table_is_named(router: Router) -> None:
 
 
 def test_the_old_automatic_assignment_is_named(router: Router, fake_proc: Path) -> None:
-    """Kernels before 6.0 had a sysctl for it; 0 is as it should be."""
+    """Older kernels have a sysctl for it; 0 is as it should be."""
     sysctl = fake_proc / "sys/net/netfilter/nf_conntrack_helper"
     sysctl.parent.mkdir(parents=True)
     sysctl.write_text("1\n", encoding="ascii")
