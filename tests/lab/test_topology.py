@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ctherd.lab import services
 from ctherd.lab.lab import Lab
 from ctherd.lab.namespace import NETNS_DIR, Namespace
 from ctherd.lab.topology import Topology
-from ctherd.lab.transfers import FTP_PASSIVE_V4, TIMEOUT_S, WAYS, Way
+from ctherd.lab.transfers import FTP_ACTIVE_V4, FTP_PASSIVE_V4, TIMEOUT_S, WAYS, Way
 from ctherd.netns.enter import entered, unshared
 
 pytestmark = pytest.mark.root
@@ -70,11 +71,22 @@ def test_every_way_works_with_a_helper(helped: Lab, way: Way) -> None:
 def test_a_loop_reports_each_transfer(helped: Lab) -> None:
     """A loop yields its attempts as they happen, and at its end those that nobody asked for."""
     with helped.loop(FTP_PASSIVE_V4) as loop:
-        seen = loop.next(5)
+        seen = loop.follow(0.0, 5)
+        since_s = time.monotonic()
+        later = loop.follow(since_s, 5)
         rest = loop.finish()
 
     assert len(seen) == 5
-    assert all(attempt.succeeded for attempt in [*seen, *rest])
+    assert sum(attempt.started_s > since_s for attempt in later) == 5
+    assert all(attempt.succeeded for attempt in [*seen, *later, *rest])
+
+
+def test_clients_of_both_modes_at_once_do_not_disturb_each_other(helped: Lab) -> None:
+    """Every transfer of an active and a passive client side by side succeeds."""
+    with helped.loop(FTP_PASSIVE_V4) as passive, helped.loop(FTP_ACTIVE_V4) as active:
+        attempts = [*passive.follow(0.0, 100), *active.follow(0.0, 100)]
+
+    assert [str(attempt) for attempt in attempts if not attempt.succeeded] == []
 
 
 def test_the_firewall_can_be_installed_again() -> None:

@@ -60,13 +60,14 @@ def fetch_tftp(host: str, port: int, file: str, timeout_s: float) -> bytes:
 
 def attempt(method: str, host: str, port: int, file: str, timeout_s: float) -> dict[str, object]:
     """Fetch once, and return what came of it as plain data."""
-    started_s = time.perf_counter()
+    started_s = time.monotonic()
     content, error = _content_or_error(method, host, port, file, timeout_s)
     return {
         "error": error,
         "sha256": hashlib.sha256(content).hexdigest(),
         "size": len(content),
-        "duration_ms": (time.perf_counter() - started_s) * 1000,
+        "started_s": started_s,
+        "duration_ms": (time.monotonic() - started_s) * 1000,
     }
 
 

@@ -16,6 +16,18 @@ with warnings.catch_warnings():
     from pyftpdlib.servers import FTPServer
 
 
+class _ActiveDTP(FTPHandler.active_dtp):  # type: ignore[misc]
+    """An active data connection that lets go of its socket when the transfer takes it over."""
+
+    def handle_connect(self) -> None:
+        """Hand the socket over."""
+        super().handle_connect()
+        # pyftpdlib 2.2 keeps the number of the socket, and at the end of the session takes whoever
+        # has it by then out of the loop: of several clients, one in passive mode would stall.
+        # Source: its pull request 657, "fix socket fd reclose".
+        self._closed = True
+
+
 def main(root: str, port: str, hosts: Sequence[str]) -> None:
     """Serve the files below *root* to everybody, on each address of *hosts*, until stdin ends."""
     logging.basicConfig(level=logging.WARNING)
@@ -23,7 +35,7 @@ def main(root: str, port: str, hosts: Sequence[str]) -> None:
     authorizer = DummyAuthorizer()
     authorizer.add_anonymous(root)
     # As it comes: PORT to an address that is not the peer's is refused, and the data port is any.
-    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer})
+    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer, "active_dtp": _ActiveDTP})
     loop = IOLoop()
     servers = [FTPServer((host, int(port)), handler, ioloop=loop) for host in hosts]
     announce()

@@ -58,14 +58,16 @@ WAYS: Final = (
 class Attempt:
     """What came of trying to fetch the payload once.
 
-    Shape: *error* is empty for a transfer that the client took for complete; *duration_ms* is the
-    exchange alone, without the start of the client.
+    Shape: *error* is empty for a transfer that the client took for complete; *started_s* is by
+    ``time.monotonic``, the same for all processes; *duration_ms* is the exchange alone, without
+    the start of the client.
     """
 
     way: Way
     error: str
     sha256: str
     size: int
+    started_s: float
     duration_ms: float
     expected_sha256: str
 
@@ -106,9 +108,13 @@ class Loop:
     _way: Way
     _served: Payload
 
-    def next(self, count: int) -> list[Attempt]:
-        """Wait for *count* more attempts to end, and return them."""
-        return [_parsed(self._way, self._served, self._child.read_line(30.0)) for _ in range(count)]
+    def follow(self, since_s: float, count: int) -> list[Attempt]:
+        """Wait for *count* attempts that started after *since_s*; return them and all before."""
+        attempts: list[Attempt] = []
+        while count:
+            attempts.append(_parsed(self._way, self._served, self._child.read_line(30.0)))
+            count -= attempts[-1].started_s > since_s
+        return attempts
 
     def finish(self) -> list[Attempt]:
         """End after the attempt that is under way, and return those that nobody has seen."""
