@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from itertools import pairwise
 from typing import NamedTuple, NewType
 
 from ctherd.errors import InvalidDeclaration
@@ -105,7 +106,14 @@ def parse_prefix(text: str) -> Prefix:
 
 
 def overlap(one: Destinations, other: Destinations) -> bool:
-    """Tell whether some address is in both; ANY overlaps with everything."""
+    """Tell whether some address is in both; ANY overlaps with everything.
+
+    Shape: both as collapse leaves them.
+    """
     if not one or not other:
         return True
-    return any(a.version == b.version and a.overlaps(b) for a in one for b in other)
+    # Within each side nothing overlaps, so what overlaps stands side by side when both are sorted.
+    merged = sorted(
+        (*one, *other), key=lambda prefix: (prefix.version, int(prefix.network_address))
+    )
+    return any(a.version == b.version and a.overlaps(b) for a, b in pairwise(merged))
