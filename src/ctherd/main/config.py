@@ -16,6 +16,7 @@ from typing import Any, Final
 from ctherd.errors import ConfigurationError
 from ctherd.guard.policy import Policy, PortRange
 from ctherd.model.catalog import Protocol, names
+from ctherd.plan.safety import Limits
 
 DEFAULT_PATH: Final = Path("/etc/ctherd/ctherd.toml")
 
@@ -32,17 +33,6 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class MaxRemovals:
-    """What a reload may remove unasked: *count* assignments or *share* of all, whichever is more.
-
-    Shape: *share* is a fraction from 0 to 1.
-    """
-
-    count: int = 10
-    share: float = 0.30
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """Every option of ctherd; ``reference.toml`` says what each one does."""
 
@@ -54,7 +44,7 @@ class Config:
     own_table: bool = True
     sweep_interval_s: float = 30.0
     metrics: Endpoint | None = Endpoint("127.0.0.1", 9697)
-    max_removals: MaxRemovals = MaxRemovals()
+    max_removals: Limits = field(default_factory=Limits)
     policy: Policy = field(default_factory=Policy)
 
 
@@ -264,9 +254,7 @@ _CONFIG: Final = _section(
         "own_table": _flag,
         "sweep_interval_s": _number(0.1, 86_400),
         "metrics": _or_none("", _endpoint),
-        "max_removals": _section(
-            MaxRemovals, {"count": _whole(0, 1_000_000), "share": _number(0, 1)}
-        ),
+        "max_removals": _section(Limits, {"count": _whole(0, 1_000_000), "share": _number(0, 1)}),
         "policy": _POLICY,
     },
 )
