@@ -66,6 +66,6 @@ KEYS = [
 
 
 def states() -> st.SearchStrategy[dict[AssignmentKey, Destinations]]:
-    """What one router has, or shall have: a few keys with a few destinations."""
+    """What one router has, or shall have: often nothing, else a few keys and destinations."""
     few = st.sampled_from([ANY, collapse([IPv4Network("203.0.113.0/24")])])
-    return st.dictionaries(st.sampled_from(KEYS), few)
+    return st.just({}) | st.dictionaries(st.sampled_from(KEYS), few)
