@@ -84,7 +84,9 @@ def test_overlap_of_many_prefixes_is_not_quadratic() -> None:
     assert not overlap(even, odd)  # 10^8 comparisons would run into the test's time limit
 
 
-@pytest.mark.parametrize("text", ["203.0.113.1/24", "x", "", "1.2.3", "::1/129", "10.0.0.0/33"])
+@pytest.mark.parametrize(
+    "text", ["203.0.113.1/24", "x", "", "1.2.3", "::1/129", "10.0.0.0/33", "fe80::1%eth0"]
+)
 def test_what_is_no_prefix_is_refused_with_an_example(text: str) -> None:
     """Host bits, letters and impossible lengths are refused; the error shows how to write one."""
     with pytest.raises(InvalidDeclaration, match=r"203\.0\.113\.0/24"):

@@ -97,6 +97,9 @@ def parse_prefix(text: str) -> Prefix:
     Raises: InvalidDeclaration if it is neither, or if bits are set beyond the prefix length.
     """
     try:
+        if "%" in text:
+            # ipaddress would keep the zone, and no live prefix would ever be equal to it.
+            raise ValueError("a zone names an interface, not a destination")
         return ip_network(text)
     except ValueError as error:
         raise InvalidDeclaration(
