@@ -11,6 +11,7 @@ Path = tuple[str | int, ...]
 
 TOLD_AT_ONCE: Final = 20
 
+_READABLE: Final = 60
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
@@ -70,9 +71,14 @@ def quote(value: object) -> str:
             return "a mapping"
         case list():
             return "a list"
-        case str() if len(value) > 60:
-            return f"{value[:57]!r}…"
+        case str() if len(value) > _READABLE:
+            return f"{value[:_READABLE]!r}…"
     return repr(value)
+
+
+def shorten(text: str) -> str:
+    """Return *text* as it is written, without quotes, if that is short and printable."""
+    return text if len(text) <= _READABLE and text.isprintable() else quote(text)
 
 
 def _key(key: str) -> str:

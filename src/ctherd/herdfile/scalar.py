@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from ctherd.herdfile.fault import quote
+from ctherd.herdfile.fault import quote, shorten
 
 Scalar = str | int | bool | None
 
@@ -34,7 +34,7 @@ _DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 # Source: yaml.org/type (YAML 1.1) and the core schema of YAML 1.2, chapter 10.3.
 _UNCLEAR: Final = re.compile(
     r"""
-      (?: y|Y|yes|Yes|YES | n|N|no|No|NO | on|On|ON | off|Off|OFF )    # a truth value in 1.1
+      (?: yes|Yes|YES | no|No|NO | on|On|ON | off|Off|OFF )            # a truth value in 1.1
     | [-+]? 0 (?: b[01_]+ | o[0-7]+ | x[0-9a-fA-F_]+ )                 # other bases
     | [-+]? [0-9] [0-9_]* (?: : [0-5]?[0-9] )+ (?: \.[0-9_]* )?        # base sixty in 1.1
     | [-+]? (?: [0-9] [0-9_]* (?: \.[0-9_]* )? | \.[0-9_]+ ) (?: [eE] [-+]?[0-9]+ )?
@@ -82,7 +82,7 @@ def _resolve(text: str) -> Scalar:
         return int(text)
     if _UNCLEAR.fullmatch(text):
         raise Unclear(
-            f"{text} is neither a plain decimal number nor clearly a text",
+            f"{shorten(text)} is neither a plain decimal number nor clearly a text",
             "write a number in decimal digits alone, a text in quotes",
         )
     return text
