@@ -1,1 +1,1 @@
-"""What to do, decided purely: diff (the truth table), plan (its changes), explain (plan as text)."""
+"""What to do, decided purely: diff (the truth table), plan (its changes), safety (its limits)."""

@@ -12,8 +12,9 @@ _SEVERAL: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may go without being confirmed: *count* assignments, or *share* of all managed
-    ones if that is more.
+    """How much may go without being confirmed.
+
+    Shape: *count* assignments, or *share* (0 to 1) of all managed ones if that is more.
     """
 
     count: int = 10
