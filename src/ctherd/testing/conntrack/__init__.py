@@ -1,0 +1,1 @@
+"""The part of ctnetlink that ctherd reads and writes: flows, their helpers, their expectations."""
