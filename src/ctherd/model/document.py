@@ -1,6 +1,6 @@
 """A document: the whole desired state of one router, the unit of storing, watching and planning."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NewType
@@ -56,11 +56,13 @@ def document(router: str, netns: str, assignments: Iterable[Assignment]) -> Docu
     return Document(RouterId(router), NetnsName(netns), by_id)
 
 
-def refuse_overlaps(assignments: Iterable[Assignment]) -> None:
+def refuse_overlaps(assignments: Collection[Assignment]) -> None:
     """Check that no packet could be claimed by two assignments.
 
     Raises: InvalidDeclaration that names both.
     """
+    if len({(each.protocol, each.port) for each in assignments}) == len(assignments):
+        return  # Nearly always: no two share a port, whatever their destinations.
     seen: dict[tuple[Protocol, int], list[Assignment]] = {}
     for one in assignments:
         for other in seen.setdefault((one.protocol, one.port), []):
