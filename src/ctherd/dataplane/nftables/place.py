@@ -73,5 +73,9 @@ class Place:
 
     def after(self, delta: Delta) -> dict[AssignmentKey, Destinations]:
         """Return what will be live once *delta* has happened."""
-        target = {key: scope for key, scope in self.live.items() if key not in delta.removed}
-        return target | dict(delta.added)
+        # Copied whole, then touched where it changes: a thousand keys are not looked at one by one.
+        target = self.live.copy()
+        for key in delta.removed:
+            del target[key]
+        target.update(delta.added)
+        return target
