@@ -59,13 +59,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """One set or map."""
+    """One set or map; *count* of its elements is None on kernels that do not tell it."""
 
     name: str
     flags: SetFlag
     key_type: int
     key_length: int
     object_type: int
+    count: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ def set_(message: Message) -> Set:
         key_type=number(found.get(4, b"")),
         key_length=number(found.get(5, b"")),
         object_type=number(found.get(15, b"")),
+        count=number(found[20]) if 20 in found else None,
     )
 
 

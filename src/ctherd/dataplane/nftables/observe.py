@@ -5,10 +5,11 @@ told apart, because they are what assignments are. Source of the comparison: our
 back through the same decoder.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
+from typing import Final
 
 from ctherd.dataplane.nftables import layout
 from ctherd.dataplane.nftables.layout import MapShape
@@ -20,6 +21,9 @@ from ctherd.netlink import nf_tables_read as read
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netlink.nf_tables import Element, Operation, SetFlag
 from ctherd.netlink.wire import Message
+
+_READINGS: Final = 4
+"""How often a map is read at most until as many elements are seen as the kernel counts."""
 
 _PROTOCOLS = {protocol.number: protocol for protocol in Protocol}
 FAMILIES = {
@@ -50,13 +54,13 @@ def read_contents(dialogue: Dialogue, table: read.Table) -> Contents:
     objects = _read_objects(dialogue, contents)
     shapes = _read_maps(dialogue, contents)
     targets: dict[AssignmentKey, list[Prefix]] = {}
-    for shape in shapes:
-        for element in _read_elements(dialogue, shape):
+    for shape, count in shapes.items():
+        for element in _read_elements(dialogue, shape, count):
             _place(element, shape, objects, targets, contents)
     for key, prefixes in targets.items():
         contents.live[key] = collapse(prefixes)
-    _check_shapes(shapes, contents)
-    intact = _check_chains(dialogue, shapes, contents)
+    _check_shapes(list(shapes), contents)
+    intact = _check_chains(dialogue, list(shapes), contents)
     if table.use != len(layout.CHAINS) + len(shapes) + len(objects):
         contents.damage.append("the table holds chains, maps or objects that are not planned")
     used = {(key.helper, key.protocol) for key in contents.live}
@@ -93,17 +97,18 @@ def _read_objects(dialogue: Dialogue, contents: Contents) -> dict[str, HelperOn]
     return objects
 
 
-def _read_maps(dialogue: Dialogue, contents: Contents) -> list[MapShape]:
+def _read_maps(dialogue: Dialogue, contents: Contents) -> dict[MapShape, int | None]:
+    """Read our maps, in our order, with the number of elements if the kernel tells it."""
     by_name = {shape.name: shape for shape in layout.MAPS}
-    shapes = []
+    found_maps: dict[MapShape, int | None] = {}
     for message in dialogue.dump(Operation.GETSET, nft.object_table(layout.TABLE)):
         found = read.set_(message)
         shape = by_name.get(found.name)
         if shape is None or not _is_map(found, shape):
             contents.damage.append(f"map {found.name} is not as planned")
         else:
-            shapes.append(shape)
-    return sorted(shapes, key=layout.MAPS.index)
+            found_maps[shape] = found.count
+    return {shape: found_maps[shape] for shape in layout.MAPS if shape in found_maps}
 
 
 def _is_map(found: read.Set, shape: MapShape) -> bool:
@@ -118,10 +123,20 @@ def _is_map(found: read.Set, shape: MapShape) -> bool:
     )
 
 
-def _read_elements(dialogue: Dialogue, shape: MapShape) -> Iterator[Element]:
+def _read_elements(dialogue: Dialogue, shape: MapShape, count: int | None) -> Iterable[Element]:
+    """Read the elements of one map.
+
+    A hash table that has just grown is still being rehashed in the background, and a dump then
+    skips some elements and tells others twice. So a dump that falls short is read again.
+    """
     place = nft.set_place(layout.TABLE, shape.name)
-    for message in dialogue.dump(Operation.GETSETELEM, place):
-        yield from read.elements(message)
+    found: dict[Element, None] = {}
+    for _ in range(_READINGS):
+        for message in dialogue.dump(Operation.GETSETELEM, place):
+            found.update(dict.fromkeys(read.elements(message)))
+        if count is None or len(found) >= count:
+            break
+    return found
 
 
 def _place(
