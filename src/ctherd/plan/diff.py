@@ -15,8 +15,10 @@ no     no      absent, foreign  leave
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+from itertools import compress
+from operator import is_not
+from typing import NamedTuple
 
 from ctherd.model.assignment import AssignmentKey, Destinations
 from ctherd.model.observation import Live, Observation, Ownership
@@ -45,8 +47,7 @@ class Verb(StrEnum):
     CONFLICT = "conflict"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One semantic change of one assignment.
 
     Shape: *before* is live (for FORGET: managed), *after* is desired; None where there is none;
@@ -83,11 +84,14 @@ def diff(
 ) -> tuple[Change, ...]:
     """Return the changes that make *observed* equal to *desired*, in order of declaration.
 
-    Unchanged assignments cost one identity comparison: a router with a thousand of them is
+    Unchanged assignments cost one identity comparison, in C: a router with a thousand of them is
     compared on every change of one.
     """
     foreign = observed.ownership is Ownership.FOREIGN
     live: Live = {} if foreign else observed.live
+    if not live and not managed and not foreign:
+        # A new router: of the whole table only the first row can apply.
+        return tuple([Change(Verb.CREATE, key, None, after) for key, after in desired.items()])
     return (
         *_wanted(desired, managed, live, foreign=foreign, in_sync=in_sync),
         *_unwanted(desired, managed, live, foreign=foreign, in_sync=in_sync),
@@ -97,9 +101,9 @@ def diff(
 def _wanted(
     desired: Desired, managed: Managed, live: Live, *, foreign: bool, in_sync: bool
 ) -> Iterator[Change]:
-    for key, after in desired.items():
+    for key, after in _to_look_at(desired, managed, live):
         before = live.get(key)
-        if (before is after or before == after) and key in managed and not foreign:
+        if before == after and key in managed and not foreign:
             continue
         verb = decide(
             desired=True,
@@ -112,9 +116,20 @@ def _wanted(
             yield Change(verb, key, before, after, lost)
 
 
+def _to_look_at(
+    desired: Desired, managed: Managed, live: Live
+) -> Iterator[tuple[AssignmentKey, Destinations]]:
+    """Yield what of *desired* is not, by identity, live already."""
+    if live.keys() <= managed.keys():
+        return compress(desired.items(), map(is_not, map(live.get, desired), desired.values()))
+    return iter(desired.items())  # something is to be adopted
+
+
 def _unwanted(
     desired: Desired, managed: Managed, live: Live, *, foreign: bool, in_sync: bool
 ) -> Iterator[Change]:
+    if live.keys() <= desired.keys() and managed.keys() <= desired.keys():
+        return
     unwanted = dict.fromkeys(key for key in live if key not in desired)
     unwanted.update(dict.fromkeys(key for key in managed if key not in desired))
     for key in unwanted:
