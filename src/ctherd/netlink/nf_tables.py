@@ -292,18 +292,23 @@ def set_place(table: str, name: str) -> bytes:
 
 def new_elements(table: str, name: str, elements: Iterable[Element]) -> list[Request]:
     """Add elements; each is bound to its object for good."""
-    items = [_element(each.key, each.end, each.target) for each in elements]
-    return _element_requests(Operation.NEWSETELEM, wire.NLM_F_CREATE, table, name, items)
+    return new_encoded_elements(table, name, [element(*each) for each in elements])
+
+
+def new_encoded_elements(table: str, name: str, encoded: Iterable[bytes]) -> list[Request]:
+    """Add elements that are bytes already."""
+    return _element_requests(Operation.NEWSETELEM, wire.NLM_F_CREATE, table, name, encoded)
 
 
 def del_elements(table: str, name: str, elements: Iterable[Element]) -> list[Request]:
     """Delete elements by key, whatever object they are bound to."""
-    items = [_element(each.key, each.end, "") for each in elements]
+    items = [element(each.key, each.end, "") for each in elements]
     return _element_requests(Operation.DELSETELEM, 0, table, name, items)
 
 
 @lru_cache(maxsize=4096)
-def _element(key: bytes, end: bytes | None, target: str) -> bytes:
+def element(key: bytes, end: bytes | None, target: str) -> bytes:
+    """Encode one element; *target* "" names none, which is how elements are deleted."""
     body = nested(1, attribute(1, key))
     if end is not None:
         body += nested(10, attribute(1, end))
@@ -313,7 +318,7 @@ def _element(key: bytes, end: bytes | None, target: str) -> bytes:
 
 
 def _element_requests(
-    operation: Operation, flags: int, table: str, name: str, items: list[bytes]
+    operation: Operation, flags: int, table: str, name: str, items: Iterable[bytes]
 ) -> list[Request]:
     place = set_place(table, name)
     requests: list[Request] = []

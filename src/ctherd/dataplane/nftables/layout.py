@@ -131,5 +131,17 @@ def elements(
     )
 
 
+@cache
+def around_port(helper: str, protocol: Protocol) -> tuple[bytes, bytes]:
+    """Return what precedes and what follows the port in an element of ANY_MAP.
+
+    Nothing else differs between the elements of one helper on one protocol.
+    """
+    port = b"\xfe\xfe"  # occurs in no name, which is UTF-8, and in no length
+    key = nft.u8_key(protocol.number) + port + b"\0\0"
+    before, after = nft.element(key, None, object_name(helper, protocol)).split(port)
+    return before, after
+
+
 def _shape_of(prefix: Prefix) -> MapShape:
     return IPV4_MAP if family_of(prefix) is Family.IPV4 else IPV6_MAP

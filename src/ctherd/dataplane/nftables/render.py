@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 from ctherd.dataplane.nftables import layout
@@ -52,27 +53,20 @@ def create(target: Live, tag: str, flags: TableFlag, *, one_by_one: bool) -> lis
     the check that makes a generation unnecessary. With *one_by_one* each assignment's elements
     travel in messages of their own, so that an error names it.
     """
-    table = layout.TABLE
     shapes = layout.maps_for(target.values())
-    steps = [Step(nft.new_table(table, flags, layout.mark(tag), exclusive=True))]
-    steps += _chains()
-    steps += _objects(dict.fromkeys((key.helper, key.protocol) for key in target), target)
-    steps += [
-        Step(
-            nft.new_object_map(
-                table,
-                shape.name,
-                shape.types,
-                shape.lengths,
-                interval=shape.family is not None,
-            )
-        )
-        for shape in shapes
+    if one_by_one or len(shapes) > 1:
+        placed = {key: layout.elements(key, scope) for key, scope in target.items()}
+        inserted = _insert(placed, one_by_one=one_by_one)
+    else:
+        inserted = _insert_for_any(target)
+    return [
+        Step(nft.new_table(layout.TABLE, flags, layout.mark(tag), exclusive=True)),
+        *_chains(),
+        *_objects(dict.fromkeys((key.helper, key.protocol) for key in target), target),
+        *_maps(shapes),
+        *inserted,
+        *_rules(shapes),
     ]
-    placed = {key: layout.elements(key, scope) for key, scope in target.items()}
-    steps += _insert(placed, one_by_one=one_by_one)
-    steps += [Step(rule) for rule in _rules(shapes)]
-    return steps
 
 
 def recreate(target: Live, tag: str, flags: TableFlag, *, one_by_one: bool) -> list[Step]:
@@ -119,35 +113,51 @@ def _only_in(some: Live, others: Live) -> Placed:
     return placed
 
 
-def _chains() -> list[Step]:
-    return [
+@cache
+def _chains() -> tuple[Step, ...]:
+    return tuple(
         Step(nft.new_base_chain(layout.TABLE, name, hook, layout.PRIORITY))
         for name, hook in layout.CHAINS.items()
-    ]
+    )
 
 
-def _rules(shapes: Iterable[MapShape]) -> list[Request]:
-    return [
-        nft.new_rule(layout.TABLE, chain, layout.rule_expressions(shape))
+@cache
+def _maps(shapes: tuple[MapShape, ...]) -> tuple[Step, ...]:
+    return tuple(
+        Step(
+            nft.new_object_map(
+                layout.TABLE,
+                shape.name,
+                shape.types,
+                shape.lengths,
+                interval=shape.family is not None,
+            )
+        )
+        for shape in shapes
+    )
+
+
+@cache
+def _rules(shapes: tuple[MapShape, ...]) -> tuple[Step, ...]:
+    return tuple(
+        Step(nft.new_rule(layout.TABLE, chain, layout.rule_expressions(shape)))
         for chain in layout.CHAINS
         for shape in shapes
-    ]
+    )
 
 
 def _objects(wanted: Iterable[HelperOn], users: Iterable[AssignmentKey]) -> list[Step]:
     by_object: dict[HelperOn, list[AssignmentKey]] = {each: [] for each in wanted}
     for key in users:
-        if (key.helper, key.protocol) in by_object:
-            by_object[key.helper, key.protocol].append(key)
-    return [
-        Step(
-            nft.new_ct_helper(
-                layout.TABLE, layout.object_name(helper, protocol), helper, protocol.number
-            ),
-            tuple(keys),
-        )
-        for (helper, protocol), keys in by_object.items()
-    ]
+        if (concerned := by_object.get((key.helper, key.protocol))) is not None:
+            concerned.append(key)
+    return [Step(_object(*each), tuple(keys)) for each, keys in by_object.items()]
+
+
+@cache
+def _object(helper: str, protocol: Protocol) -> Request:
+    name = layout.object_name(helper, protocol)
+    return nft.new_ct_helper(layout.TABLE, name, helper, protocol.number)
 
 
 def _insert(placed: Placed, *, one_by_one: bool) -> list[Step]:
@@ -163,6 +173,17 @@ def _insert_together(placed: Placed) -> list[Step]:
         for shape, elements in _by_map(placed).items()
         for request in nft.new_elements(layout.TABLE, shape.name, elements)
     ]
+
+
+def _insert_for_any(target: Iterable[AssignmentKey]) -> list[Step]:
+    """Insert what serves any destination: only the port has to be encoded."""
+    keys = tuple(target)
+    encoded = []
+    for protocol, port, helper in keys:
+        before, after = layout.around_port(helper, protocol)
+        encoded.append(before + port.to_bytes(2, "big") + after)
+    requests = nft.new_encoded_elements(layout.TABLE, layout.ANY_MAP.name, encoded)
+    return [Step(request, keys, coarse=len(keys) > 1) for request in requests]
 
 
 def _remove(placed: Placed) -> list[Step]:
