@@ -131,7 +131,7 @@ class SqliteJournal:
             raise JournalError(
                 f"the journal cannot be used: {error}",
                 where=str(self.path),
-                cure="make room or restore it; if it is lost, move it away and see `ctherd reclaim`",
+                cure="make room or restore it; if lost, move it away and see `ctherd reclaim`",
             ) from error
 
 

@@ -13,6 +13,7 @@ from ctherd.netlink import wire
 from ctherd.netlink.wire import attribute, nested, string, u8, u32
 
 SUBSYSTEM: Final = 10
+_SUBSYSTEM_BITS: Final = SUBSYSTEM << 8
 NFPROTO_INET: Final = 1
 NFPROTO_IPV4: Final = 2
 NFPROTO_IPV6: Final = 10
@@ -104,7 +105,16 @@ class Element(NamedTuple):
 
 def kind(operation: Operation) -> int:
     """Return the netlink message type of *operation*."""
-    return SUBSYSTEM << 8 | operation
+    return _SUBSYSTEM_BITS | operation
+
+
+_REQUEST_AND_ACK: Final = wire.NLM_F_REQUEST | wire.NLM_F_ACK
+_BEGIN: Final = wire.netfilter_message(BATCH_BEGIN, 0, 0, 0, b"", SUBSYSTEM)
+_BEGIN_AT: Final = wire.netfilter_message(
+    BATCH_BEGIN, 0, 0, 0, u32(_BATCH_GENERATION, 0), SUBSYSTEM
+)[:-4]
+"""What begins a batch with a condition, up to the generation itself."""
+_END: Final = wire.netfilter_message(BATCH_END, 0, 0, 0, b"", SUBSYSTEM)
 
 
 def batch(requests: Sequence[Request], generation: int | None) -> bytes:
@@ -113,17 +123,18 @@ def batch(requests: Sequence[Request], generation: int | None) -> bytes:
     With *generation* the kernel carries it out only if the ruleset is still at that generation.
     The last request is acknowledged, so that silence is never taken for success.
     """
-    condition = b"" if generation is None else u32(_BATCH_GENERATION, generation)
-    parts = [wire.netfilter_message(BATCH_BEGIN, 0, 0, 0, condition, SUBSYSTEM)]
+    parts = [_BEGIN if generation is None else _BEGIN_AT + generation.to_bytes(4, "big")]
     last = len(requests)
-    for sequence, request in enumerate(requests, 1):
-        flags = request.flags | wire.NLM_F_ACK if sequence == last else request.flags
+    for sequence, (operation, flags, body) in enumerate(requests, 1):
+        asked = flags | (_REQUEST_AND_ACK if sequence == last else wire.NLM_F_REQUEST)
+        # Packed here: a call would be made for every message of every router.
         parts.append(
-            wire.netfilter_message(
-                SUBSYSTEM << 8 | request.operation, flags, sequence, NFPROTO_INET, request.body
+            wire.NETFILTER_HEADER.pack(
+                20 + len(body), _SUBSYSTEM_BITS | operation, asked, sequence, 0, NFPROTO_INET, 0, 0
             )
         )
-    parts.append(wire.netfilter_message(BATCH_END, 0, 0, 0, b"", SUBSYSTEM))
+        parts.append(body)
+    parts.append(_END)
     return b"".join(parts)
 
 

@@ -30,7 +30,8 @@ _KIND_MASK: Final = 0x3FFF
 _PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 _HEADER: Final = struct.Struct("=IHHII")
-_NETFILTER_HEADER: Final = struct.Struct("=IHHIIBBH")
+NETFILTER_HEADER: Final = struct.Struct("=IHHIIBBH")
+"""size, kind, flags, sequence, port id, family, version, resource: nlmsghdr and nfgenmsg"""
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _ERRNO: Final = struct.Struct("=i")
 _U16: Final = struct.Struct(">H")
@@ -104,7 +105,7 @@ def netfilter_message(
     """
     swapped = (resource & 0xFF) << 8 | resource >> 8
     return (
-        _NETFILTER_HEADER.pack(
+        NETFILTER_HEADER.pack(
             20 + len(body), kind, flags | NLM_F_REQUEST, sequence, 0, family, 0, swapped
         )
         + body
@@ -153,7 +154,7 @@ def attribute_list(body: memoryview, offset: int = 0) -> Iterator[tuple[int, mem
 
 
 def text(payload: memoryview | bytes) -> str:
-    """Decode a string attribute. Undecodable bytes, which only others can have sent, are replaced."""
+    """Decode a string attribute; undecodable bytes, which only others can send, are replaced."""
     return bytes(payload).rstrip(b"\0").decode(errors="replace")
 
 

@@ -4,6 +4,8 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -131,6 +133,15 @@ class NetnsDirectory:
         except PermissionError as error:
             raise _not_permitted("making a network namespace", name) from error
         return Namespace(name, fresh.cookie, fresh)
+
+    @contextmanager
+    def held(self, name: NetnsName) -> Iterator[int]:
+        """Hold a descriptor of the netns called *name*."""
+        fd = self.open_fd(name)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def open_fd(self, name: NetnsName) -> int:
         """Open the file that stands for the netns *name*; the caller closes it."""

@@ -58,12 +58,17 @@ class Report:
 class Reconciler:
     """Owns the entries of every netns that is desired or managed.
 
+    Shape: *stays* is false for a process that is about to end: it claims no table that is right,
+    because the kernel would guard it for a moment only.
     Raises: JournalError from the constructor and from ``reconcile``, before anything is changed
     that could not be remembered.
     """
 
-    def __init__(self, dataplane: Dataplane, journal: Journal, guard: Guard) -> None:
+    def __init__(
+        self, dataplane: Dataplane, journal: Journal, guard: Guard, *, stays: bool = True
+    ) -> None:
         self._dataplane = dataplane
+        self._stays = stays
         self._journal = journal
         self._guard = guard
         self._by_cookie: dict[int, NetnsName] = {}
@@ -93,6 +98,7 @@ class Reconciler:
             self.in_sync = True
             for entry in self.entries.values():
                 if entry.netns not in wanted:
+                    self._guard.forget(entry.router)
                     entry.want(None, {})
                     touched.add(entry.netns)
         self._record_router_names()
@@ -164,7 +170,12 @@ class Reconciler:
         self._identify(chosen)
         plans = dict(self._plans([entry for entry in chosen if entry.cookie is not None]))
         return [
-            Report(entry.netns, entry.router, plans.get(entry.netns), error=entry.error)
+            Report(
+                entry.netns,
+                entry.router,
+                plans.get(entry.netns, Plan(entry.router, entry.netns)),
+                error=entry.error,
+            )
             for entry in chosen
         ]
 
@@ -234,7 +245,7 @@ class Reconciler:
     def _plans(self, chosen: Sequence[Entry]) -> Iterator[tuple[NetnsName, Plan | None]]:
         """Yield a plan for each entry that is not settled; None where it could not be observed."""
         requests = [entry.request or ObserveRequest(entry.netns, entry.tag) for entry in chosen]
-        guard_place = self._dataplane.capabilities().guards
+        guard_place = self._stays and self._dataplane.capabilities().guards
         for entry, observed in zip(chosen, self._dataplane.observe(requests), strict=True):
             if type(observed) is Unchanged and entry.settled:
                 continue

@@ -83,6 +83,12 @@ class FakeKernel:
         self._named[new] = self._named.pop(old)
         self._named[new].name = new
 
+    def link(self, name: str, other: str) -> None:
+        """Give a namespace a second name, as mounting it in another place does."""
+        if other in self._named:
+            raise FileExistsError(other)
+        self._named[other] = self._named[name]
+
     def pinned(self) -> list[FakeNetns]:
         """List deleted namespaces that cannot die because a socket in them is open."""
         return [each for each in self._every if each.deleted and each.alive]

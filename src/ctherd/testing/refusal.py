@@ -15,6 +15,13 @@ class Refused(Exception):
         self.offset = None if at is None else at.offset
 
 
+class Absent(Refused):
+    """The very thing that shall be deleted is not there: DESTROY operations do not mind."""
+
+    def __init__(self, at: Attribute) -> None:
+        super().__init__(codes.ENOENT, at=at)
+
+
 class NotModelled(Refused):
     """The real kernel may well do this, but the scripted one does not pretend to."""
 

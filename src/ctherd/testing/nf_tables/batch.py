@@ -9,7 +9,7 @@ from ctherd.testing.nf_tables import chains, elements, objects, rules, sets, tab
 from ctherd.testing.nf_tables.operations import Operation
 from ctherd.testing.nf_tables.state import Ruleset
 from ctherd.testing.nf_tables.transaction import Abilities, Transaction
-from ctherd.testing.refusal import NotModelled, Refused
+from ctherd.testing.refusal import Absent, NotModelled, Refused
 from ctherd.testing.wire import (
     ACK,
     BATCH_BEGIN,
@@ -144,9 +144,8 @@ def _dispatch(transaction: Transaction, message: Message) -> None:
 
 
 def _destroy(transaction: Transaction, message: Message) -> None:
-    """Delete, where absence is success."""
+    """Delete, where absence is success (but not that of the table it should be in)."""
     try:
         _DESTROYS[message.op](transaction, message)
-    except Refused as refused:
-        if refused.errno != errno.ENOENT:
-            raise
+    except Absent:
+        return

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ctherd.testing.nf_tables.state import Chain, Hook
 from ctherd.testing.nf_tables.transaction import Transaction, required
-from ctherd.testing.refusal import NotModelled, Refused
+from ctherd.testing.refusal import Absent, NotModelled, Refused
 from ctherd.testing.wire import EXCLUSIVE, REPLACE, Attribute, Attributes, Message
 
 _TABLE, _HANDLE, _NAME, _HOOK, _POLICY, _TYPE, _USERDATA = 1, 2, 3, 4, 5, 7, 12
@@ -51,10 +51,10 @@ def delete(transaction: Transaction, message: Message) -> None:
         raise NotModelled("deleting a chain by handle")
     name = required(attributes, _NAME)[0]
     if name.text not in table.chains:
-        raise Refused(errno.ENOENT, at=name)
+        raise Absent(name)
     others = (c for c in table.chains.values() if c.name != name.text)
     if any(name.text in rule.chains for chain in others for rule in chain.rules):
-        raise Refused(errno.EBUSY)
+        raise Refused(errno.EBUSY, at=name)
     del transaction.touch(table.key).chains[name.text]
 
 

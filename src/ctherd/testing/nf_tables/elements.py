@@ -3,9 +3,10 @@
 import errno
 
 from ctherd.testing.nf_tables import intervals
+from ctherd.testing.nf_tables.operations import Operation
 from ctherd.testing.nf_tables.state import Element, Set, SetFlag, Table
 from ctherd.testing.nf_tables.transaction import Transaction, required
-from ctherd.testing.refusal import NotModelled, Refused
+from ctherd.testing.refusal import Absent, NotModelled, Refused
 from ctherd.testing.wire import EXCLUSIVE, Attribute, Attributes, Message
 
 _TABLE, _SET, _ELEMENTS, _SET_ID = 1, 2, 3, 4
@@ -40,7 +41,12 @@ def delete(transaction: Transaction, message: Message) -> None:
             transaction.touch(table.key).sets[owner.name].elements.clear()
         return
     for _, attribute in attributes[_ELEMENTS].items():
-        found = find_element(owner, attribute)
+        try:
+            found = find_element(owner, attribute)
+        except Absent:
+            if message.op == Operation.DESTROYSETELEM:
+                continue
+            raise
         owner = transaction.touch(table.key).sets[owner.name]
         del owner.elements[found.key, found.end]
 
@@ -62,7 +68,7 @@ def find_element(owner: Set, attribute: Attribute) -> Element:
     key, _ = _keys(owner, attribute)
     found = intervals.find(owner, key) if owner.intervals else owner.elements.get((key, None))
     if found is None:
-        raise Refused(errno.ENOENT, at=attribute)
+        raise Absent(attribute)
     return found
 
 

@@ -6,7 +6,7 @@ in its order, registers get their short numbers, the ids of sets are gone.
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ctherd.testing.nf_tables.state import Set, Table
@@ -16,6 +16,10 @@ from ctherd.testing.wire import Attribute, Attributes, attribute, be32, be64, te
 _NAME, _DATA = 1, 2
 _OBJREF_TYPE, _OBJREF_NAME, _OBJREF_SREG, _OBJREF_SET, _OBJREF_SET_ID = 1, 2, 3, 4, 5
 _IMMEDIATE_DREG, _IMMEDIATE_DATA = 1, 2
+_META_DREG, _META_KEY = 1, 2
+_PAYLOAD_DREG, _PAYLOAD_LENGTH = 1, 4
+_CMP_SREG, _CMP_DATA = 1, 3
+_INTERFACE_NAMES: Final = {6, 7}
 _VERDICT, _VERDICT_CODE, _VERDICT_CHAIN = 2, 1, 2
 _JUMPS: Final = {0xFFFFFFFD, 0xFFFFFFFC}
 
@@ -36,16 +40,26 @@ FindSet = Callable[[str, int | None], Set | None]
 
 @dataclass(slots=True)
 class References:
-    """The names that the expressions of a rule refer to."""
+    """What the expressions of a rule refer to, and which registers they have filled so far."""
 
-    maps: list[str]
-    objects: list[str]
-    chains: list[str]
+    maps: list[str] = field(default_factory=list)
+    objects: list[str] = field(default_factory=list)
+    chains: list[str] = field(default_factory=list)
+    filled: set[int] = field(default_factory=set)
+
+    def fill(self, register: int, length: int) -> None:
+        """Note that *length* bytes were written."""
+        self.filled.update(_slots(register, length))
+
+    def check_filled(self, register: int, length: int, blamed: Attribute) -> None:
+        """Refuse to read *length* bytes (ENODATA), unless all of them were written before."""
+        if not self.filled.issuperset(_slots(register, length)):
+            raise Refused(errno.ENODATA, at=blamed)
 
 
 def parse(listed: Attribute | None, table: Table, find_set: FindSet) -> tuple[bytes, References]:
     """Return the expressions as a dump shows them, and what they refer to."""
-    references = References([], [], [])
+    references = References()
     if listed is None:
         return b"", references
     packed = b"".join(
@@ -64,6 +78,7 @@ def _expression(
     inner = outer[_DATA].nested() if _DATA in outer else {}
     if name in _PLAIN:
         body = _plain(name, inner)
+        _follow_registers(name, inner, references, blamed)
     elif name == "counter":
         body = be64(1, 0) + be64(2, 0)
     elif name == "objref":
@@ -86,6 +101,26 @@ def _plain(name: str, inner: Attributes) -> bytes:
         for kind in order
         if kind in inner
     )
+
+
+def _follow_registers(
+    name: str, inner: Attributes, references: References, blamed: Attribute
+) -> None:
+    """Note what a meta or payload writes, check what a cmp reads."""
+    if name == "meta" and _META_DREG in inner:
+        is_name = inner[_META_KEY].number in _INTERFACE_NAMES
+        references.fill(inner[_META_DREG].number, 16 if is_name else 4)
+    elif name == "payload":
+        references.fill(inner[_PAYLOAD_DREG].number, inner[_PAYLOAD_LENGTH].number)
+    elif name == "cmp":
+        value = inner[_CMP_DATA].nested()[1].payload
+        references.check_filled(inner[_CMP_SREG].number, len(value), blamed)
+
+
+def _slots(register: int, length: int) -> range:
+    """Return the 4-byte slots that *length* bytes from *register* on cover."""
+    first = 4 * (register - 1) if register < 8 else register - 8
+    return range(first, first + -(-length // 4))
 
 
 def _flat(kind: int, inner: Attributes) -> bytes:
@@ -111,6 +146,7 @@ def _objref(
         found = find_set(inner[_OBJREF_SET].text, set_id)
         if found is None:
             raise Refused(errno.ENOENT, at=blamed)
+        references.check_filled(inner[_OBJREF_SREG].number, found.key_length, blamed)
         references.maps.append(found.name)
         register = _register(inner[_OBJREF_SREG].number)
         return be32(_OBJREF_SREG, register) + text(_OBJREF_SET, found.name)

@@ -4,7 +4,7 @@ import errno
 
 from ctherd.testing.nf_tables.state import CT_HELPER, HelperObject
 from ctherd.testing.nf_tables.transaction import Abilities, Transaction, required
-from ctherd.testing.refusal import NotModelled, Refused
+from ctherd.testing.refusal import Absent, NotModelled, Refused
 from ctherd.testing.wire import BRIDGE, EXCLUSIVE, INET, IPV4, IPV6, REPLACE, Attribute, Message
 
 _TABLE, _NAME, _TYPE, _DATA, _HANDLE, _USERDATA = 1, 2, 3, 4, 6, 8
@@ -42,7 +42,7 @@ def delete(transaction: Transaction, message: Message) -> None:
         raise NotModelled("deleting an object by handle")
     name = required(attributes, _NAME)[0]
     if kind.number != CT_HELPER or name.text not in table.objects:
-        raise Refused(errno.ENOENT, at=name)
+        raise Absent(name)
     if table.object_uses()[name.text]:
         raise Refused(errno.EBUSY, at=name)
     del transaction.touch(table.key).objects[name.text]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ctherd.testing.nf_tables import expressions
 from ctherd.testing.nf_tables.state import Chain, Rule, Table
 from ctherd.testing.nf_tables.transaction import Transaction, required
-from ctherd.testing.refusal import NotModelled, Refused
+from ctherd.testing.refusal import Absent, NotModelled, Refused
 from ctherd.testing.wire import APPEND, CREATE, EXCLUSIVE, REPLACE, Attribute, Attributes, Message
 
 _TABLE, _CHAIN, _HANDLE, _EXPRESSIONS, _COMPATIBLE, _POSITION, _USERDATA = 1, 2, 3, 4, 5, 6, 7
@@ -70,7 +70,7 @@ def _replace(
 def _chain(table: Table, attributes: Attributes) -> Chain:
     name = required(attributes, _CHAIN)[0]
     if name.text not in table.chains:
-        raise Refused(errno.ENOENT, at=name)
+        raise Absent(name)
     return table.chains[name.text]
 
 

@@ -4,7 +4,7 @@ import errno
 
 from ctherd.testing.nf_tables.state import Set, SetFlag
 from ctherd.testing.nf_tables.transaction import Transaction, required
-from ctherd.testing.refusal import NotModelled, Refused
+from ctherd.testing.refusal import Absent, NotModelled, Refused
 from ctherd.testing.wire import CREATE, EXCLUSIVE, REPLACE, Attributes, Message
 
 _TABLE, _NAME, _FLAGS, _KEY_TYPE, _KEY_LENGTH, _DATA_TYPE = 1, 2, 3, 4, 5, 6
@@ -44,7 +44,7 @@ def delete(transaction: Transaction, message: Message) -> None:
     name = required(attributes, _NAME)[0]
     table = transaction.writable(message.family, attributes)
     if name.text not in table.sets:
-        raise Refused(errno.ENOENT, at=name)
+        raise Absent(name)
     if any(name.text in rule.maps for rule in table.rules()):
         raise Refused(errno.EBUSY, at=name)
     del transaction.touch(table.key).sets[name.text]

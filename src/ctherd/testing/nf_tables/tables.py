@@ -4,7 +4,7 @@ import errno
 
 from ctherd.testing.nf_tables.state import Table, TableFlag, TableKey
 from ctherd.testing.nf_tables.transaction import Transaction, required
-from ctherd.testing.refusal import NotModelled, Refused
+from ctherd.testing.refusal import Absent, NotModelled, Refused
 from ctherd.testing.wire import EXCLUSIVE, INET, IPV4, IPV6, REPLACE, Message
 
 _NAME, _FLAGS, _HANDLE, _USERDATA = 1, 2, 4, 6
@@ -48,6 +48,8 @@ def delete(transaction: Transaction, message: Message) -> None:
         return
     if _NAME not in attributes:
         raise NotModelled("deleting a table by handle")
+    if transaction.find((message.family, attributes[_NAME].text)) is None:
+        raise Absent(attributes[_NAME])
     transaction.remove(transaction.writable(message.family, attributes).key)
 
 

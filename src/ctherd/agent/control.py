@@ -1,0 +1,68 @@
+"""The control socket: one JSON object on a line each way, for root only."""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from ctherd.agent.client import CONTROL_SOCKET
+from ctherd.errors import Busy, CtherdError
+
+_log: Final = logging.getLogger("ctherd.agent")
+
+_LONGEST_REQUEST: Final = 64 * 1024
+
+Answerer = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+async def serve(state_dir: Path, answer: Answerer) -> asyncio.Server:
+    """Serve *answer* in *state_dir*, whose lock the caller holds.
+
+    Raises: Busy if the path is too long for a socket.
+    """
+    path = state_dir / CONTROL_SOCKET
+    path.unlink(missing_ok=True)
+    before = os.umask(0o177)
+    try:
+        return await asyncio.start_unix_server(
+            lambda reader, writer: _converse(reader, writer, answer),
+            path=path,
+            limit=_LONGEST_REQUEST,
+        )
+    except OSError as error:
+        raise Busy(
+            f"the control socket cannot be made: {error}",
+            where=str(path),
+            cure="a socket's path is at most 107 bytes long: choose a shorter --state-dir",
+        ) from error
+    finally:
+        os.umask(before)
+
+
+async def _converse(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answerer
+) -> None:
+    try:
+        line = await asyncio.wait_for(reader.readline(), 10)
+        writer.write(json.dumps(_answer(line, answer)).encode() + b"\n")
+        await writer.drain()
+    except (OSError, ValueError, TimeoutError) as error:
+        _log.warning("a client of the control socket went away: %s", error)
+    finally:
+        writer.close()
+
+
+def _answer(line: bytes, answer: Answerer) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+        if not isinstance(request, dict):
+            raise ValueError("not an object")
+        return {"answer": answer(request)}
+    except CtherdError as error:
+        told = {"code": error.code, "what": error.what, "where": error.where, "cure": error.cure}
+        return {"error": told}
+    except ValueError as error:
+        return {"error": {"code": "remote-protocol", "what": str(error), "where": "", "cure": ""}}

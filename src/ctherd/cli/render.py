@@ -1,0 +1,114 @@
+"""Answers as a person reads them: tables and colour only on a terminal."""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+_SIGNS = {
+    "create": ("+", "green"),
+    "adopt": ("=", "cyan"),
+    "replace": ("~", "yellow"),
+    "delete": ("-", "red"),
+    "forget": (".", "cyan"),
+    "conflict": ("!", "red"),
+}
+_STATES = {"active": "green", "pending": "yellow", "partial": "yellow"}
+
+
+def as_json(answer: Any) -> None:
+    """Print *answer* as JSON."""
+    click.echo(json.dumps(answer, indent=2))
+
+
+def changes(answer: dict[str, Any], *, done: bool) -> None:
+    """Print what a plan would change, or what applying it changed."""
+    quiet = True
+    for router in answer["routers"]:
+        lines = list(_router_lines(router))
+        if lines:
+            quiet = False
+            click.secho(f"{router['router']} (netns {router['netns']})", bold=True)
+            for line in lines:
+                click.echo(f"  {line}")
+    if quiet:
+        click.echo("nothing to change" if not done else "nothing changed: all is as declared")
+    if answer.get("unsafe"):
+        click.secho(f"unsafe: {answer['unsafe']}; `apply` will ask, or take --yes", fg="yellow")
+
+
+def _router_lines(router: dict[str, Any]) -> Any:
+    for change in router["changes"]:
+        sign, colour = _SIGNS[change["change"]]
+        place = f"{change['protocol']}/{change['port']}"
+        scope = change["after"] if change["after"] is not None else change["before"]
+        target = f" to {', '.join(scope)}" if scope else ""
+        head = click.style(f"{sign} {change['change']:8}", fg=colour)
+        yield f"{head} {place:10} {change['helper']}{target}: {change['why']}"
+    for repair in router["repairs"]:
+        yield click.style("* repair  ", fg="yellow") + f" {repair}"
+    if router["claim"]:
+        yield click.style("* claim   ", fg="cyan") + " let the kernel guard the table"
+    if router["pending"]:
+        yield click.style("pending", fg="yellow") + f": {router['pending']}"
+    for denied in router["denied"]:
+        label = click.style("denied", fg="red")
+        yield f"{label}: {denied['assignment']}: {denied['rule']}: {denied['reason']}"
+    for refused in router["refused"]:
+        yield click.style("error", fg="red") + f": {refused['assignment']}: {refused['reason']}"
+    if router["error"]:
+        error = router["error"]
+        cure = f" ({error['cure']})" if error["cure"] else ""
+        yield click.style("error", fg="red") + f": {error['what']}{cure}"
+
+
+def show(answer: dict[str, Any]) -> None:
+    """Print how routers fare."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    for router in answer["routers"]:
+        guard = "guarded by the kernel" if router["guarded"] else "not guarded by the kernel"
+        table = Table(title=f"{router['router']} (netns {router['netns']}), {guard}")
+        for column in ("assignment", "desired", "managed", "live", "status", "reason"):
+            table.add_column(column)
+        for each in router["assignments"]:
+            state = each["status"] or "undeclared"
+            words = "; ".join(filter(None, (each["reason"], each["remark"])))
+            colour = _STATES.get(state, "red")
+            table.add_row(
+                f"{each['protocol']}/{each['port']} {each['helper']}",
+                *(each[side] or "–" for side in ("desired", "managed", "live")),
+                f"[{colour}]{state}[/]",
+                escape(words),
+            )
+        console.print(table)
+        for line in _surroundings(router):
+            console.print(f"  {escape(line)}")
+    if not answer["routers"]:
+        console.print("no routers are declared or managed here")
+
+
+def _surroundings(router: dict[str, Any]) -> Any:
+    if router["holder"]:
+        yield f"conflict: {router['holder']}"
+    if router["error"]:
+        yield f"error: {router['error']['what']}"
+    yield from (f"damage: {each}" for each in router["damage"])
+    for helper, count in router["flows"].items():
+        yield f"{helper}: {count['flows']} live flows, {count['expectations']} expectations"
+    yield from (f"foreign: {each['sentence']}" for each in router["foreign"])
+
+
+def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print *rows* under *columns*."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(*columns)
+    for row in rows:
+        drawn.add_row(*row)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(drawn)

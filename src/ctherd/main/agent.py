@@ -1,0 +1,134 @@
+"""Starts the agent: configuration, log, lock, metrics, then the loop."""
+
+import asyncio
+import json
+import logging
+import os
+import resource
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from ctherd import systemd
+from ctherd.agent.agent import Agent
+from ctherd.errors import Busy
+from ctherd.guard.decide import Guard
+from ctherd.herdfile.read import read_herd
+from ctherd.main.config import Config
+from ctherd.main.metrics import Metrics
+from ctherd.main.wiring import Host, opened
+from ctherd.model.document import Document, NetnsName
+from ctherd.netlink.socket import NetlinkSocket
+
+_log: Final = logging.getLogger("ctherd.agent")
+
+
+def run_agent(config: Config, reload: Callable[[], Config]) -> int:
+    """Run the agent until it is told to end; return the exit code.
+
+    Shape: *reload* reads the configuration again, for SIGHUP.
+    Raises: Busy if another agent serves the same namespaces or state directory.
+    """
+    set_up_log(config)
+    with ExitStack() as stack:
+        stack.enter_context(_only_agent(config.netns_dir))
+        host = stack.enter_context(opened(config, stays=True))
+        _open_files_limit()
+        host.directory.inherit(systemd.kept_fds())
+        metrics = Metrics(host.service)
+        if config.metrics is not None:
+            metrics.serve(config.metrics.host, config.metrics.port)
+        asyncio.run(_run(config, reload, host, metrics))
+    return 0
+
+
+async def _run(config: Config, reload: Callable[[], Config], host: Host, metrics: Metrics) -> None:
+    def reload_policy() -> None:
+        host.service.set_guard(Guard(reload().policy))
+
+    def documents(path: Path) -> Sequence[Document]:
+        return read_herd(path).documents
+
+    metrics.attach(asyncio.get_running_loop())
+    agent = Agent(
+        host.service,
+        host.directory,
+        config.file,
+        documents,
+        state_dir=config.state_dir,
+        sweep_interval_s=config.sweep_interval_s,
+        reload_policy=reload_policy,
+        observer=metrics,
+        keep=_Keeper(host),
+    )
+    await agent.run()
+
+
+class _Keeper:
+    """Puts the sockets that own our tables into systemd's fd store, each once."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._kept: dict[NetnsName, int] = {}
+
+    def __call__(self, names: Iterable[NetnsName]) -> None:
+        for name in names:
+            entry = self._host.service.reconciler.entries.get(name)
+            transport = self._host.dataplane.transport(name)
+            if entry is None or entry.observed is None or not entry.observed.guarded:
+                self._kept.pop(name, None)
+            elif isinstance(transport, NetlinkSocket) and self._kept.get(name) != entry.cookie:
+                self._kept[name] = entry.cookie or 0
+                # Lost error messages must not make systemd think that the descriptor is dead.
+                state = f"FDSTORE=1\nFDPOLL=0\nFDNAME=ctherd-{name}".replace(":", "_")
+                systemd.notify(state, [transport.fileno()])
+
+
+def set_up_log(config: Config) -> None:
+    """Log to standard error, as text for people or as JSON, one object a line."""
+    handler = logging.StreamHandler()
+    if config.log_format == "json":
+        handler.setFormatter(_Json())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("ctherd")
+    logger.handlers[:] = [handler]
+    logger.setLevel(config.log_level.upper())
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _only_agent(netns_dir: Path) -> socket.socket:
+    """Claim *netns_dir* on this host for as long as the returned socket is open.
+
+    An abstract address is given back by the kernel, however this process ends.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    try:
+        claim.bind(f"\0ctherd-agent:{os.path.realpath(netns_dir)}"[:107])
+    except OSError as error:
+        claim.close()
+        raise Busy(
+            f"another ctherd agent serves {netns_dir} on this host",
+            cure="end it first; `ctherd show` asks it",
+        ) from error
+    return claim
+
+
+def _open_files_limit() -> None:
+    """Allow as many open sockets as the system does: one is kept per netns."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,108 @@
+"""What Prometheus may know: counts by status, commits, repairs and how long they took."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    start_http_server,
+)
+from prometheus_client.core import GaugeMetricFamily
+
+from ctherd.errors import ConfigurationError
+from ctherd.model.status import State
+from ctherd.reconcile.reconciler import Report
+from ctherd.service.host import HostService
+
+_REPAIR_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 1.0, 10.0)
+_SCRAPE_PATIENCE_S = 5.0
+
+
+class Metrics:
+    """Counts what the agent does; states are counted when somebody scrapes."""
+
+    def __init__(self, service: HostService) -> None:
+        self._service = service
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        self._commits = Counter(
+            "ctherd_commits", "Transactions that were committed.", registry=self.registry
+        )
+        self._restarts = Counter(
+            "ctherd_transaction_restarts",
+            "Transactions that were planned again because somebody moved the ruleset.",
+            registry=self.registry,
+        )
+        self._errors = Counter(
+            "ctherd_errors",
+            "Reconciliations that failed, by error.",
+            ["code"],
+            registry=self.registry,
+        )
+        self._repairs = Histogram(
+            "ctherd_drift_repair_seconds",
+            "Time from a foreign change's event to its repair.",
+            buckets=_REPAIR_BUCKETS,
+            registry=self.registry,
+        )
+        self._sweep = Gauge(
+            "ctherd_sweep_seconds",
+            "Time of the last look at every namespace.",
+            registry=self.registry,
+        )
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Count states in *loop*, to which they belong."""
+        self._loop = loop
+
+    def serve(self, host: str, port: int) -> None:
+        """Serve the metrics over HTTP, in a thread.
+
+        Raises: ConfigurationError if the address cannot be had.
+        """
+        try:
+            start_http_server(port, addr=host, registry=self.registry)
+        except OSError as error:
+            raise ConfigurationError(
+                f"metrics cannot be served at {host}:{port}: {error.strerror}",
+                cure='choose another address, or metrics = "" for none',
+            ) from error
+
+    def reconciled(self, reports: Sequence[Report], seconds: float) -> None:
+        """Count what a batch came to."""
+        for report in reports:
+            self._restarts.inc(report.tries - 1)
+            if report.error is not None:
+                self._errors.labels(report.error.code).inc()
+            elif report.plan is not None and report.plan.touches_kernel:
+                self._commits.inc()
+
+    def repaired(self, seconds: float) -> None:
+        """Count a repair."""
+        self._repairs.observe(seconds)
+
+    def swept(self, seconds: float) -> None:
+        """Remember how long the last sweep took."""
+        self._sweep.set(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the states of all assignments."""
+        family = GaugeMetricFamily(
+            "ctherd_assignments", "Declared assignments by status.", labels=["status"]
+        )
+        for state, count in self._counts().items():
+            family.add_metric([state.value], count)
+        yield family
+
+    def _counts(self) -> Mapping[State, int]:
+        if self._loop is None:
+            return {}
+        answer: Future[Mapping[State, int]] = Future()
+        self._loop.call_soon_threadsafe(lambda: answer.set_result(self._service.counts()))
+        return answer.result(_SCRAPE_PATIENCE_S)

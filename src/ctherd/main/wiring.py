@@ -1,0 +1,102 @@
+"""Puts the parts of one host together; nothing is decided here."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ctherd.dataplane.conntrack import live_flows
+from ctherd.dataplane.finding import as_data
+from ctherd.dataplane.modules import HelperModules
+from ctherd.dataplane.nftables.dataplane import NftablesDataplane
+from ctherd.dataplane.survey import survey
+from ctherd.errors import PrivilegeMissing
+from ctherd.guard.decide import Guard
+from ctherd.journal.sqlite import SqliteJournal
+from ctherd.journal.state_dir import StateDirectory
+from ctherd.main.config import Config
+from ctherd.model.document import NetnsName
+from ctherd.netns.directory import NetnsDirectory
+from ctherd.netns.owner import describe_port
+from ctherd.ports import Journal
+from ctherd.service.host import Answer, HostService
+from ctherd.service.shadow import MemoryJournal
+
+__all__ = ["Host", "netns_directory", "opened"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The parts that an agent or a command works with."""
+
+    directory: NetnsDirectory
+    dataplane: NftablesDataplane
+    journal: Journal
+    service: HostService
+
+
+def netns_directory(path: Path) -> NetnsDirectory:
+    """Return the netns directory at *path*.
+
+    Raises: PrivilegeMissing, also where the kernel has no netfilter netlink at all.
+    """
+    try:
+        return NetnsDirectory(path)
+    except OSError as error:
+        raise PrivilegeMissing(
+            f"netfilter cannot be spoken to: {error.strerror}",
+            cure="needs a kernel with nf_tables, and not to be shut in without netlink",
+        ) from error
+
+
+@contextmanager
+def opened(config: Config, *, stays: bool, changes: bool = True) -> Iterator[Host]:
+    """Open the state directory, lock it, and wire everything to it.
+
+    Shape: with *changes* false nothing is made: a host without a journal has an empty one.
+    Raises: Busy, JournalError, PrivilegeMissing.
+    """
+    directory = netns_directory(config.netns_dir)
+    if not changes and not (config.state_dir / "journal.sqlite").exists():
+        yield _wire(config, directory, MemoryJournal({}), stays=stays)
+        return
+    with StateDirectory(config.state_dir) as state:
+        journal = SqliteJournal(state.journal)
+        try:
+            yield _wire(config, directory, journal, stays=stays)
+        finally:
+            journal.close()
+
+
+def _wire(config: Config, directory: NetnsDirectory, journal: Journal, *, stays: bool) -> Host:
+    dataplane = NftablesDataplane(
+        directory,
+        own_table=config.own_table,
+        describe_port=lambda name, port: describe_port(directory, name, port),
+    )
+    service = HostService(
+        dataplane,
+        journal,
+        Guard(config.policy),
+        config.max_removals,
+        nat_missing=HelperModules().nat_missing,
+        look_around=_look_around(directory, dataplane),
+        stays=stays,
+    )
+    return Host(directory, dataplane, journal, service)
+
+
+def _look_around(
+    directory: NetnsDirectory, dataplane: NftablesDataplane
+) -> Callable[[NetnsName], Answer]:
+    def look(netns: NetnsName) -> Answer:
+        dialogue = dataplane.dialogue(netns)
+        with directory.held(netns) as fd:
+            foreign = [as_data(finding) for finding in survey(dialogue, fd)]
+        flows = {
+            helper: {"flows": count.flows, "expectations": count.expectations}
+            for helper, count in live_flows(dialogue).items()
+        }
+        return {"flows": flows, "foreign": foreign}
+
+    return look

@@ -1,0 +1,275 @@
+"""What can be asked of one host, answered in plain data that `-o json` prints as it is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ctherd.errors import CtherdError, NetnsAbsent, NotFound, UnsafePlan
+from ctherd.guard.decide import Guard
+from ctherd.model.assignment import Assignment, AssignmentId, Destinations
+from ctherd.model.document import Document, NetnsName, document
+from ctherd.model.status import AssignmentStatus, State
+from ctherd.plan.diff import Verb
+from ctherd.plan.explain import destinations_in_words, plan_as_data
+from ctherd.plan.safety import Danger, Limits, danger
+from ctherd.ports import Dataplane, Journal, Record
+from ctherd.reconcile.entry import Entry
+from ctherd.reconcile.reconciler import Reconciler, Report
+from ctherd.reconcile.standing import NatMissing, statuses
+from ctherd.service.shadow import MemoryJournal, ReadOnlyDataplane
+
+Answer = dict[str, Any]
+LookAround = Callable[[NetnsName], Answer]
+"""Returns flows, expectations and foreign findings of one netns, as plain data."""
+
+
+class HostService:
+    """Plans, applies and shows on this host.
+
+    Shape: *stays* as in Reconciler; *look_around* adds to `show` what is not ours.
+    """
+
+    def __init__(
+        self,
+        dataplane: Dataplane,
+        journal: Journal,
+        guard: Guard,
+        limits: Limits,
+        *,
+        nat_missing: NatMissing,
+        look_around: LookAround,
+        stays: bool,
+    ) -> None:
+        self._dataplane = dataplane
+        self._journal = journal
+        self._guard = guard
+        self._limits = limits
+        self._nat_missing = nat_missing
+        self._look_around = look_around
+        self._stays = stays
+        self.reconciler = Reconciler(dataplane, journal, guard, stays=stays)
+
+    def set_guard(self, guard: Guard) -> None:
+        """Judge everything by another policy from now on."""
+        self._guard = guard
+        self.reconciler.set_guard(guard)
+
+    def plan(self, documents: Sequence[Document], *, partial: bool = False) -> Answer:
+        """Say what applying *documents* would change, and change nothing."""
+        wanted = self._with_others(documents) if partial else list(documents)
+        shadow = self._shadow()
+        shadow.accept(wanted)
+        reports = shadow.plan()
+        known = self.reconciler.entries
+        self._dataplane.release([each for each in shadow.entries if each not in known])
+        unsafe = self.danger(wanted)
+        return {
+            "routers": [self._as_data(report, shadow.entries[report.netns]) for report in reports],
+            "unsafe": str(unsafe) if unsafe else None,
+        }
+
+    def apply(
+        self, documents: Sequence[Document], *, partial: bool = False, confirmed: bool = False
+    ) -> Answer:
+        """Make *documents* true.
+
+        Raises: UnsafePlan, with nothing changed, if unusually much would go and nobody confirmed.
+        """
+        wanted = self._with_others(documents) if partial else list(documents)
+        unsafe = self.danger(wanted)
+        if unsafe and not confirmed:
+            raise UnsafePlan(
+                f"{unsafe}; nothing was changed",
+                cure="look at `ctherd plan`; if that is meant, say --yes (agent: `ctherd confirm`)",
+            )
+        self.reconciler.accept(wanted)
+        entries = dict(self.reconciler.entries)
+        reports = self.reconciler.reconcile()
+        return {"routers": [self._as_data(each, entries[each.netns]) for each in reports]}
+
+    def danger(self, documents: Sequence[Document]) -> Danger | None:
+        """Return what is unusual about going to *documents* from what is managed."""
+        managed = {entry.netns: entry.managed for entry in self.reconciler.entries.values()}
+        return danger({each.netns: each.desired for each in documents}, managed, self._limits)
+
+    def show(self, router: str = "") -> Answer:
+        """Say how every router, or the one called *router*, fares.
+
+        Raises: NotFound.
+        """
+        return self._show_all(self.reconciler, router)
+
+    def look(self, documents: Sequence[Document] | None, router: str = "") -> Answer:
+        """Show, as if *documents* were desired (None: nothing is known of that).
+
+        Raises: NotFound.
+        """
+        shadow = self._shadow()
+        if documents is not None:
+            shadow.accept(documents)
+        return self._show_all(shadow, router)
+
+    def _shadow(self) -> Reconciler:
+        return Reconciler(
+            ReadOnlyDataplane(self._dataplane),
+            MemoryJournal(self._journal.load()),
+            self._guard,
+            stays=self._stays,
+        )
+
+    def _show_all(self, reconciler: Reconciler, router: str) -> Answer:
+        entries = [
+            entry
+            for entry in reconciler.entries.values()
+            if not router or router in (entry.router, entry.netns)
+        ]
+        if router and not entries:
+            raise NotFound(f"no router {router!r} is declared or managed here")
+        reconciler.plan([entry.netns for entry in entries])
+        return {"routers": [self._show(entry) for entry in entries]}
+
+    def managed_documents(self) -> list[Document]:
+        """Return what was last applied, as documents: the state to keep while nothing is known."""
+        return [remembered(record) for record in self._journal.load().values()]
+
+    def counts(self) -> Mapping[State, int]:
+        """Count the declared assignments by state."""
+        found = dict.fromkeys(State, 0)
+        for entry in self.reconciler.entries.values():
+            for status in statuses(entry, self._nat_missing):
+                found[status.overall.state] += 1
+        return found
+
+    def _with_others(self, documents: Sequence[Document]) -> list[Document]:
+        named = {each.netns for each in documents}
+        others = [each for each in self.managed_documents() if each.netns not in named]
+        return [*documents, *others]
+
+    def _as_data(self, report: Report, entry: Entry) -> Answer:
+        error = report.error
+        refused = [
+            {"assignment": str(key), "reason": refusal.words}
+            for key, refusal in {**report.refused, **entry.refused}.items()
+        ]
+        denied = [
+            {
+                "assignment": str(entry.document.assignments[each].key),
+                "reason": str(denial.reason),
+                "rule": denial.rule,
+            }
+            for each, denial in entry.denials.items()
+            if entry.document is not None
+        ]
+        shown: Answer = {
+            "router": report.router,
+            "netns": report.netns,
+            "pending": error.what if isinstance(error, NetnsAbsent) else None,
+            "error": _error(error),
+            "refused": refused,
+            "denied": denied,
+        }
+        empty: Answer = {"changes": [], "repairs": [], "claim": False}
+        return shown | (plan_as_data(report.plan) if report.plan else empty)
+
+    def _show(self, entry: Entry) -> Answer:
+        observed = entry.observed
+        declared = list(statuses(entry, self._nat_missing))
+        keys = {status.key for status in declared}
+        live = observed.live if observed else {}
+        undeclared = [each for each in {**entry.managed, **live} if each not in keys]
+        shown: Answer = {
+            "router": entry.router,
+            "netns": entry.netns,
+            "declared": entry.document is not None,
+            "guarded": bool(observed and observed.guarded),
+            "error": _error(entry.error),
+            "holder": observed.holder if observed else "",
+            "damage": list(observed.damage) if observed else [],
+            "assignments": [
+                {
+                    **_status(status),
+                    "desired": destinations_in_words(status.destinations),
+                    "managed": _side(entry.managed.get(status.key)),
+                    "live": _side(live.get(status.key)),
+                }
+                for status in declared
+            ]
+            + [
+                {
+                    "protocol": key.protocol.value,
+                    "port": key.port,
+                    "helper": key.helper,
+                    "status": None,
+                    "reason": "",
+                    "remark": "",
+                    "families": {},
+                    "desired": None,
+                    "managed": _side(entry.managed.get(key)),
+                    "live": _side(live.get(key)),
+                }
+                for key in undeclared
+            ],
+        }
+        try:
+            around = self._look_around(entry.netns) if entry.cookie is not None else {}
+        except (CtherdError, OSError) as error:
+            around = {"unreadable": str(error)}
+        return shown | {"flows": {}, "foreign": []} | around
+
+
+def remembered(record: Record) -> Document:
+    """Return the document that *record* is the memory of."""
+    return document(
+        record.router,
+        record.netns,
+        [
+            Assignment(
+                AssignmentId(f"{key.protocol}/{key.port}/{key.helper}"),
+                key.helper,
+                key.protocol,
+                key.port,
+                scope,
+            )
+            for key, scope in record.managed.items()
+        ],
+    )
+
+
+def worked(answer: Answer) -> bool:
+    """Tell whether everything that *answer* speaks of could be made true, or is waited for."""
+    return not any(
+        router["error"]
+        or router["refused"]
+        or router["denied"]
+        or any(change["change"] == Verb.CONFLICT.value for change in router["changes"])
+        for router in answer["routers"]
+    )
+
+
+def changes(answer: Answer) -> bool:
+    """Tell whether *answer* speaks of any change."""
+    return any(each["changes"] or each["repairs"] or each["claim"] for each in answer["routers"])
+
+
+def _status(status: AssignmentStatus) -> Answer:
+    return {
+        "protocol": status.key.protocol.value,
+        "port": status.key.port,
+        "helper": status.key.helper,
+        "status": status.overall.state.value,
+        "reason": status.overall.reason,
+        "remark": status.remark,
+        "families": {
+            family.value: {"status": verdict.state.value, "reason": verdict.reason}
+            for family, verdict in status.families.items()
+        },
+    }
+
+
+def _side(destinations: Destinations | None) -> str | None:
+    return None if destinations is None else destinations_in_words(destinations)
+
+
+def _error(error: CtherdError | None) -> Answer | None:
+    if error is None or isinstance(error, NetnsAbsent):
+        return None
+    return {"code": error.code, "what": error.what, "where": error.where, "cure": error.cure}
