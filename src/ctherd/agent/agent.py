@@ -299,9 +299,10 @@ class Agent:
 
     async def _beats(self) -> None:
         interval_s = systemd.watchdog_interval_s()
-        while interval_s is not None:
+        while True:
+            # Without a watchdog there is nobody to tell, but the task must not end.
+            await asyncio.sleep(interval_s or 3600.0)
             systemd.notify("WATCHDOG=1")
-            await asyncio.sleep(interval_s)
 
     # -- the control socket ----------------------------------------------------------------------
 

@@ -47,6 +47,11 @@ class Diagnosis:
     why: str = ""
     cure: str = ""
 
+    def __str__(self) -> str:
+        because = f": {self.why}" if self.why else ""
+        advice = f"\n        cure: {self.cure}" if self.cure else ""
+        return f"{self.subject}: {self.what}{because}{advice}"
+
 
 def as_data(diagnosis: Diagnosis) -> dict[str, object]:
     """Return *diagnosis* as plain data for JSON."""

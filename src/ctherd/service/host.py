@@ -83,8 +83,14 @@ class HostService:
             )
         self.reconciler.accept(wanted)
         entries = dict(self.reconciler.entries)
-        reports = self.reconciler.reconcile()
-        return {"routers": [self._as_data(each, entries[each.netns]) for each in reports]}
+        reports = {report.netns: report for report in self.reconciler.reconcile()}
+        # What is settled has no report, and may yet be denied or refused in part.
+        return {
+            "routers": [
+                self._as_data(reports.get(netns) or Report(netns, entry.router), entry)
+                for netns, entry in entries.items()
+            ]
+        }
 
     def danger(self, documents: Sequence[Document]) -> Danger | None:
         """Return what is unusual about going to *documents* from what is managed."""
