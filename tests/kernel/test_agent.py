@@ -1,0 +1,212 @@
+"""The agent as its users run it: a process, a herd file, real namespaces, `nft` as the witness."""
+
+import io
+import json
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctherd.lab.command_line import CommandLine
+from ctherd.lab.namespace import Namespace
+from ctherd.lab.story import Story
+from ctherd.process import Child, CommandFailed
+
+MakeNetns = Callable[[], Namespace]
+Routers = dict[str, list[tuple[str, str, int]]]
+
+_PATIENCE_S = 10.0
+
+
+class Host:
+    """A herd file and the commands over it."""
+
+    def __init__(self, directory: Path, *, own_table: bool = True) -> None:
+        self.command = CommandLine(Story(io.StringIO()), directory)
+        self.command.configure()
+        config = directory / "ctherd.toml"
+        own = "true" if own_table else "false"
+        config.write_text(f"own_table = {own}\n" + config.read_text())
+
+    def declare(self, routers: Routers) -> None:
+        herd = {
+            "version": 1,
+            "routers": [
+                {
+                    "name": f"r-{netns}",
+                    "netns": netns,
+                    "helpers": [
+                        {"helper": helper, "protocol": protocol, "port": port}
+                        for helper, protocol, port in helpers
+                    ],
+                }
+                for netns, helpers in routers.items()
+            ],
+        }
+        draft = self.command.directory / "draft"
+        draft.write_text(json.dumps(herd))
+        draft.replace(self.command.herd)
+
+    def ctherd(self, *words: str, expect: int = 0) -> str:
+        return self.command.run(*words, expect=expect).output
+
+    def show(self) -> list[dict[str, Any]]:
+        answer: dict[str, Any] = json.loads(self.ctherd("show", "-o", "json"))
+        return list(answer["routers"])
+
+    @contextmanager
+    def agent(self) -> Iterator[Child]:
+        with self.command.agent() as child:
+            yield child
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def nft(netns: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["ip", "netns", "exec", netns, "nft", *words], capture_output=True, text=True, check=False
+    )
+
+
+def assigned(netns: str) -> set[int]:
+    """The ports in our map, as `nft` lists them."""
+    listed = nft(netns, "-j", "list", "map", "inet", "ctherd", "assign")
+    if listed.returncode:
+        return set()
+    (found,) = [each["map"] for each in json.loads(listed.stdout)["nftables"] if "map" in each]
+    return {element[0]["concat"][1] for element in found.get("elem", [])}
+
+
+def becomes(state: Callable[[], bool]) -> bool:
+    """Wait on a state of another process, bounded."""
+    give_up_s = time.monotonic() + _PATIENCE_S
+    while not state():
+        if time.monotonic() > give_up_s:
+            return False
+        os.sched_yield()
+    return True
+
+
+FTP = ("ftp", "tcp", 21)
+TFTP = ("tftp", "udp", 69)
+
+
+def test_the_agent_follows_its_file(host: Host, netns: Namespace) -> None:
+    """What is renamed into place is made true, and SIGTERM leaves the kernel as it is."""
+    host.declare({netns.name: [FTP]})
+    with host.agent() as agent:
+        assert assigned(netns.name) == {21}
+        host.declare({netns.name: [FTP, TFTP]})
+        assert becomes(lambda: assigned(netns.name) == {21, 69})
+        host.command.end(agent)
+    assert assigned(netns.name) == {21, 69}
+
+
+def test_an_invalid_file_leaves_everything_as_it_is(host: Host, netns: Namespace) -> None:
+    """A file without routers is an error, never an empty herd."""
+    host.declare({netns.name: [FTP]})
+    with host.agent():
+        host.command.herd.write_text("version: 1\nrouters:\n")
+        assert becomes(lambda: "everything stays as it is" in host.command.log.read_text())
+        assert assigned(netns.name) == {21}
+
+
+def test_drift_is_repaired_from_its_event(tmp_path: Path, netns: Namespace) -> None:
+    """Without ownership, whatever others do to our table is undone, whoever they are."""
+    host = Host(tmp_path, own_table=False)
+    host.declare({netns.name: [FTP]})
+    with host.agent():
+        for words in (
+            ["flush", "ruleset"],
+            ["delete", "element", "inet", "ctherd", "assign", "{ tcp . 21 }"],
+            ["add", "element", "inet", "ctherd", "assign", '{ tcp . 2121 : "ftp-tcp" }'],
+            ["flush", "chain", "inet", "ctherd", "prerouting"],
+        ):
+            done = nft(netns.name, *words)
+            assert done.returncode == 0, done.stderr
+            assert becomes(lambda: _intact(netns.name)), words
+
+
+def _intact(netns: str) -> bool:
+    rules = nft(netns, "list", "chain", "inet", "ctherd", "prerouting").stdout
+    return assigned(netns) == {21} and "map @assign" in rules
+
+
+def test_a_deleted_namespace_dies_and_a_new_one_is_programmed(
+    host: Host, make_netns: MakeNetns
+) -> None:
+    """The agent's socket does not keep a namespace alive, and its name may come back."""
+    netns, other = make_netns(), make_netns()
+    host.declare({netns.name: [FTP], other.name: [TFTP]})
+    with host.agent():
+        subprocess.run(["ip", "netns", "del", netns.name], check=True)
+        assert becomes(lambda: host.show()[0]["assignments"][0]["status"] == "pending")
+        subprocess.run(["ip", "netns", "add", netns.name], check=True)
+        assert becomes(lambda: assigned(netns.name) == {21})
+        assert assigned(other.name) == {69}
+
+
+def test_unusual_removals_are_held_until_confirmed(host: Host, make_netns: MakeNetns) -> None:
+    """A file that empties several routers at once waits, and `ctherd confirm` lets it through."""
+    one, two = make_netns(), make_netns()
+    host.declare({one.name: [FTP], two.name: [FTP]})
+    with host.agent():
+        host.declare({one.name: [], two.name: []})
+        assert becomes(lambda: "held as unsafe" in host.command.log.read_text())
+        assert (assigned(one.name), assigned(two.name)) == ({21}, {21})
+        host.ctherd("confirm")
+        assert becomes(lambda: not assigned(one.name) and not assigned(two.name))
+        assert "ctherd" not in nft(one.name, "list", "ruleset").stdout
+
+
+def test_a_second_agent_gets_one_clear_error(host: Host, netns: Namespace) -> None:
+    """Two agents for one directory of namespaces are refused by name, not left to fight."""
+    host.declare({netns.name: [FTP]})
+    with host.agent(), pytest.raises(CommandFailed, match="another ctherd"), host.agent():
+        pass
+
+
+def test_commands_go_through_the_agent(host: Host, netns: Namespace) -> None:
+    """`show`, `plan` and `apply` see what the agent sees, and its socket is for root only."""
+    host.declare({netns.name: [FTP]})
+    with host.agent():
+        mode = (host.command.directory / "state" / "control.sock").stat().st_mode
+        assert stat.S_IMODE(mode) == 0o600
+        (router,) = host.show()
+        assert router["guarded"]
+        assert router["assignments"][0]["status"] == "active"
+        assert "nothing to change" in host.ctherd("plan", "-f", str(host.command.herd))
+        assert "all is as declared" in host.ctherd("apply", "-f", str(host.command.herd))
+
+
+def test_what_was_removed_while_the_agent_was_dead_goes_at_its_return(
+    host: Host, make_netns: MakeNetns
+) -> None:
+    """The journal knows what was ours after `kill -9`; a neighbour keeps what it has."""
+    one, two = make_netns(), make_netns()
+    host.declare({one.name: [FTP, TFTP], two.name: [FTP]})
+    with host.agent() as agent:
+        agent.kill()
+    host.declare({one.name: [FTP], two.name: [FTP]})
+    with host.agent():
+        assert (assigned(one.name), assigned(two.name)) == ({21}, {21})
+
+
+def test_a_table_of_our_name_without_our_mark_is_left_alone(host: Host, netns: Namespace) -> None:
+    """Somebody else's `inet ctherd` is a conflict, reported and untouched."""
+    assert nft(netns.name, "add", "table", "inet", "ctherd").returncode == 0
+    host.declare({netns.name: [FTP]})
+    before = nft(netns.name, "list", "ruleset").stdout
+    with host.agent():
+        (router,) = host.show()
+        assert router["assignments"][0]["status"] == "conflict"
+    assert nft(netns.name, "list", "ruleset").stdout == before
