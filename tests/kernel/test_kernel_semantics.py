@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import given, settings
 
+from ctherd.testing.kernel import FakeKernel
 from tests.testing import raw
 from tests.testing.contract.batches import *
 from tests.testing.contract.chains import *
@@ -42,6 +44,7 @@ from tests.testing.raw import (
     key,
     nft,
 )
+from tests.testing.storm import Step, record, steps
 
 NETLINK_NETFILTER = 12
 SOL_NETLINK, CAP_ACK, EXT_ACK = 270, 10, 11
@@ -111,6 +114,14 @@ class RealWorld:
 
 @pytest.fixture
 def real_world() -> Iterator[RealWorld]:
+    made = RealWorld()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def storm_netns() -> Iterator[RealWorld]:
+    """One netns for all stories: each leaves it empty."""
     made = RealWorld()
     yield made
     made.close()
@@ -222,3 +233,15 @@ def test_the_end_of_an_owner_is_not_announced(real_world: RealWorld) -> None:
     assert [each.name(1) for each in witness.dump(GETTABLE)] == ["t"]
     witness.do(new_table("u"))
     assert [each.op for part in listener.datagrams() for each in part] == [NEWTABLE, NEWGEN]
+
+
+@pytest.mark.slow
+@settings(max_examples=200)
+@given(story=steps())
+def test_the_scripted_kernel_does_what_this_one_does(
+    storm_netns: RealWorld, story: list[Step]
+) -> None:
+    """Random batches of two processes: the same answers, generations and listings on both."""
+    scripted = FakeKernel().create("storm")
+    expected = record(storm_netns.connect, story)
+    assert record(lambda: Peer(scripted.connect()), story) == expected

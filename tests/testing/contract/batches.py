@@ -273,3 +273,14 @@ def test_too_many_answers_are_lost(world: World) -> None:
     assert left == list(range(1, len(left) + 1))
     assert 100 < len(left) < 1400
     assert peer.generation()
+
+
+def test_destroying_tolerates_only_the_absence_of_its_target(world: World) -> None:
+    """Where the table is missing too, DESTROY of a chain or an element is ENOENT."""
+    peer = planted(world)
+    assert peer.errno(nft(27, raw.text(1, "t") + raw.text(3, "no"))) == 0
+    assert errors(peer.commit(nft(27, raw.text(1, "no") + raw.text(3, "no"), seq=3))) == [
+        (3, "ENOENT")
+    ]
+    missing_map = nft(30, raw.elements("t", "no", element(key(6, 9))), seq=3)
+    assert errors(peer.commit(missing_map)) == [(3, "ENOENT")]

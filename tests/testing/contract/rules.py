@@ -174,3 +174,10 @@ def test_one_rule_is_read(world: World) -> None:
     assert peer.get(raw.GETRULE, CHAIN + raw.attr(3, raw.handle(handle))).name(7) == "a"
     absent = nft(raw.GETRULE, CHAIN + raw.attr(3, raw.handle(999)), seq=3)
     assert errors(peer.ask(absent)) == [(3, "ENOENT")]
+
+
+def test_a_rule_reads_only_what_it_has_written(world: World) -> None:
+    """Looking up a key that is longer than what was loaded is ENODATA."""
+    peer = ruled(world)
+    peer.do(nft(raw.NEWSET, raw.object_map("t", "long", 12), flags=CREATE))
+    assert peer.errno(new_rule(name="long")) == errno.ENODATA
