@@ -210,3 +210,14 @@ def test_a_table_of_our_name_without_our_mark_is_left_alone(host: Host, netns: N
         (router,) = host.show()
         assert router["assignments"][0]["status"] == "conflict"
     assert nft(netns.name, "list", "ruleset").stdout == before
+
+
+def test_the_agent_gives_up_what_it_does_not_need(host: Host, netns: Namespace) -> None:
+    """Of root's capabilities NET_BROADCAST, NET_ADMIN and SYS_ADMIN stay, and no other."""
+    host.declare({netns.name: [FTP]})
+    with host.agent() as agent:
+        lines = Path(f"/proc/{agent.pid}/status").read_text().splitlines()
+        held = {line.split(":")[0]: int(line.split()[1], 16) for line in lines if "Cap" in line}
+        needed = 1 << 11 | 1 << 12 | 1 << 21
+        assert (held["CapEff"], held["CapPrm"]) == (needed, needed)
+        assert held["CapBnd"] & ~needed == 0

@@ -13,6 +13,7 @@ from typing import Final
 
 from ctherd import systemd
 from ctherd.agent.agent import Agent
+from ctherd.agent.privilege import drop_privileges
 from ctherd.errors import Busy
 from ctherd.guard.decide import Guard
 from ctherd.herdfile.read import read_herd
@@ -40,6 +41,7 @@ def run_agent(config: Config, reload: Callable[[], Config]) -> int:
         metrics = Metrics(host.service)
         if config.metrics is not None:
             metrics.serve(config.metrics.host, config.metrics.port)
+        drop_privileges()
         asyncio.run(_run(config, reload, host, metrics))
     return 0
 
