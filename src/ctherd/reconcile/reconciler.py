@@ -149,7 +149,12 @@ class Reconciler:
         if not (leaving and coming):
             return
         cookies = dict(zip(leaving, self._dataplane.identify(leaving), strict=True))
-        old_names = {each: name for name, each in cookies.items() if isinstance(each, int)}
+        # A name that leads nowhere now may have led to what has another name since.
+        known = {
+            name: each if isinstance(each, int) else self.entries[name].cookie
+            for name, each in cookies.items()
+        }
+        old_names = {each: name for name, each in known.items() if each is not None}
         for new, cookie in zip(coming, self._dataplane.identify(coming), strict=True):
             old = old_names.pop(cookie, None) if isinstance(cookie, int) else None
             if old is not None:
