@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from ctherd.errors import JournalError
+from ctherd.errors import InvalidDeclaration, JournalError
 from ctherd.model.assignment import AssignmentKey, Destinations, parse_prefix
 from ctherd.model.catalog import Protocol
 from ctherd.model.document import NetnsName, RouterId
@@ -127,7 +127,7 @@ class SqliteJournal:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, ValueError) as error:
+        except (sqlite3.Error, OSError, ValueError, InvalidDeclaration) as error:
             raise JournalError(
                 f"the journal cannot be used: {error}",
                 where=str(self.path),
