@@ -49,3 +49,8 @@ def kept_fds() -> list[int]:
     for fd in fds:
         os.set_inheritable(fd, False)
     return fds
+
+
+def fd_name(netns: str) -> str:
+    """Return the name under which the guard of *netns* is kept; colons are not allowed."""
+    return f"ctherd-{netns}".replace(":", "_")

@@ -96,12 +96,7 @@ def test_modules_load_names_every_module_that_a_helper_needs() -> None:
     """After a boot with modules-load.d no helper lacks its NAT half."""
     lines = MODULES.read_text(encoding="utf-8").splitlines()
     listed = [line for line in lines if line and not line.startswith("#")]
-    needed = {f"nf_conntrack_{helper.module}" for helper in HELPERS}
-    needed |= {nat_module(helper.module) for helper in HELPERS if helper.nat}
+    needed = {helper.module for helper in HELPERS}
+    needed |= {helper.nat_module for helper in HELPERS if helper.nat_module}
     assert set(listed) == needed
     assert len(listed) == len(needed)
-
-
-def nat_module(suffix: str) -> str:
-    # The kernel's one exception: net/ipv4/netfilter/nf_nat_snmp_basic_main.c.
-    return f"nf_nat_{'snmp_basic' if suffix == 'snmp' else suffix}"

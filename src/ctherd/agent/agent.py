@@ -140,6 +140,8 @@ class Agent:
             self._reconciler.accept(self._service.managed_documents())
         self._look_everywhere()
         self._work()
+        if not self._due:
+            self._directory.drop_inherited()
 
     def _load(self, *, at_start: bool = False) -> bool:
         try:
@@ -187,13 +189,13 @@ class Agent:
         self._look_at(netns, self._fought_over.delay_s(netns, now_s))
 
     def _on_netns(self, netns: NetnsName, came: bool) -> None:
-        if netns not in self._reconciler.entries:
-            return
         if not came:
             # Our socket would keep a deleted netns alive.
             self._events.ignore(netns)
             self._reconciler.release((netns,))
-            systemd.notify(f"FDSTOREREMOVE=1\nFDNAME={_fd_name(netns)}")
+            systemd.notify(f"FDSTOREREMOVE=1\nFDNAME={systemd.fd_name(netns)}")
+        if netns not in self._reconciler.entries:
+            return
         self._failing.reset(netns)
         self._look_at(netns)
 
@@ -339,7 +341,3 @@ class Agent:
         unsafe = self._service.danger(self._held)
         self._accept(self._held)
         return {"message": f"confirmed: {unsafe or 'the held file'}"}
-
-
-def _fd_name(netns: NetnsName) -> str:
-    return f"ctherd-{netns}".replace(":", "_")

@@ -84,7 +84,7 @@ class _Keeper:
             elif isinstance(transport, NetlinkSocket) and self._kept.get(name) != entry.cookie:
                 self._kept[name] = entry.cookie or 0
                 # Lost error messages must not make systemd think that the descriptor is dead.
-                state = f"FDSTORE=1\nFDPOLL=0\nFDNAME=ctherd-{name}".replace(":", "_")
+                state = f"FDSTORE=1\nFDPOLL=0\nFDNAME={systemd.fd_name(name)}"
                 systemd.notify(state, [transport.fileno()])
 
 

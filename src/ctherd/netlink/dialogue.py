@@ -56,12 +56,6 @@ class Dialogue:
                 return read.generation_number(datagram[16:])
             self._raise_if_error(datagram, _FIRST_QUESTION, "read the generation")
 
-    def last_commit(self) -> read.Generation:
-        """Return the generation together with the process that made it."""
-        for message in self._answers(_table_question(Operation.GETGEN, b""), dump=False):
-            return read.generation(message)
-        raise DataplaneError("read the generation", netns=self.netns, errno=errno.ENODATA)
-
     def ask(self, operation: Operation, body: bytes) -> Message | None:
         """Return the one thing that *body* names, or None if there is none.
 
