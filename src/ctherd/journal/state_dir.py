@@ -9,7 +9,6 @@ from typing import Final, Self
 from ctherd.errors import Busy, JournalError
 
 JOURNAL_FILE: Final = "journal.sqlite"
-CONTROL_SOCKET: Final = "control.sock"
 _LOCK_FILE: Final = "lock"
 
 
