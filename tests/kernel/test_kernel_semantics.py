@@ -236,7 +236,7 @@ def test_the_end_of_an_owner_is_not_announced(real_world: RealWorld) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, derandomize=True)
+@settings(max_examples=200)
 @given(story=steps())
 def test_the_scripted_kernel_does_what_this_one_does(
     storm_netns: RealWorld, story: list[Step]

@@ -126,6 +126,41 @@ def test_a_map_may_be_meant_by_its_id(world: World) -> None:
     assert peer.elements("t", "n") == {(raw.key(6, 1), None): "ftp"}
 
 
+def by_id(set_id: int) -> bytes:
+    """Ask for an element of a map that is meant by its id alone."""
+    one = raw.element(raw.key(6, 1), "ftp")
+    return nft(raw.NEWELEM, raw.elements("t", "whatever", one, set_id=set_id), flags=CREATE)
+
+
+def test_a_map_that_is_added_again_has_the_id_zero(world: World) -> None:
+    """The id that a batch gives belongs to a map that is new in it; another one answers to 0."""
+    peer = planted(world)
+    again = nft(raw.NEWSET, raw.object_map("t", "m", set_id=77), flags=CREATE)
+    assert peer.errno(again, by_id(77)) == errno.ENOENT
+    assert peer.errno(by_id(0)) == errno.ENOENT
+    peer.do(again, by_id(0))
+    assert peer.elements("t", "m") == {(raw.key(6, 1), None): "ftp"}
+
+
+def test_of_maps_with_one_id_the_last_that_stays_is_meant(world: World) -> None:
+    """A map that the batch deletes again leaves its id to the one before it."""
+    peer = planted(world)
+    one, two = (
+        nft(raw.NEWSET, raw.object_map("t", name, set_id=5), flags=CREATE) for name in ("n", "o")
+    )
+    gone = nft(raw.DELSET, raw.text(1, "t") + raw.text(2, "o"))
+    peer.do(
+        one,
+        two,
+        by_id(5),
+        gone,
+        by_id(5),
+        nft(raw.NEWSET, raw.object_map("t", "o", set_id=6), flags=CREATE),
+    )
+    assert peer.elements("t", "n") == {(raw.key(6, 1), None): "ftp"}
+    assert peer.elements("t", "o") == {}
+
+
 def test_maps_are_dumped_by_table(world: World) -> None:
     """All of a table, or of all tables."""
     peer = planted(world)

@@ -29,11 +29,11 @@ def new(transaction: Transaction, message: Message) -> None:
         draft = transaction.touch(table.key)
         declared.handle = draft.next_handle()
         draft.sets[declared.name] = declared
+        transaction.declare_set(table.key, declared, set_id.number)
     else:
         _check_same(existing, declared, message, attributes)
         transaction.touch(table.key)
-    transaction.set_ids[set_id.number] = table.key
-    transaction.set_names[set_id.number] = declared.name
+        transaction.declare_set(table.key, existing, 0)
 
 
 def delete(transaction: Transaction, message: Message) -> None:

@@ -19,20 +19,23 @@ class Abilities:
     modules: FakeModules | None = None
 
 
+_SetIdentity = tuple[int, int]
+"""(handle of the table, handle of the set): a name may mean another set later in a batch."""
+
+
 @dataclass(slots=True)
 class Transaction:
     """The next state of a ruleset, seen by the messages of one batch.
 
     Shape: *effective* becomes true with the first change that makes the kernel begin a new
-    generation; *set_ids* are the sets made in this batch.
+    generation.
     """
 
     ruleset: Ruleset
     portid: int
     abilities: Abilities
     effective: bool = False
-    set_ids: dict[int, TableKey] = field(default_factory=dict)
-    set_names: dict[int, str] = field(default_factory=dict)
+    _declared_sets: list[tuple[int, _SetIdentity]] = field(default_factory=list)
     _tables: dict[TableKey, Table] = field(init=False)
     _copied: set[TableKey] = field(default_factory=set)
     _last_handle: int = field(init=False)
@@ -106,14 +109,27 @@ class Transaction:
 
     # -- sets --------------------------------------------------------------------------------------
 
+    def declare_set(self, table: TableKey, declared: Set, set_id: int) -> None:
+        """Note that the batch declared a set, and the id by which it may mean it.
+
+        Shape: *set_id* 0 is that of every set which was there already.
+        Source: __nft_trans_set_add in nf_tables_api.c, which keeps no id with an update.
+        """
+        self._declared_sets.append((set_id, (self._tables[table].handle, declared.handle)))
+
     def find_set(self, table: TableKey, name: str, set_id: int | None) -> Set | None:
-        """Return a set by name, else by the id it got in this batch."""
-        sets = self._tables[table].sets
-        if name in sets:
-            return sets[name]
-        if set_id is None or self.set_ids.get(set_id) != table:
-            return None
-        return sets.get(self.set_names[set_id])
+        """Return a set by name, else the last one that the batch declared with this id.
+
+        Source: nft_set_lookup_global.
+        """
+        found = self._tables[table]
+        if name in found.sets:
+            return found.sets[name]
+        present = {(found.handle, each.handle): each for each in found.sets.values()}
+        for declared_id, identity in reversed(self._declared_sets):
+            if declared_id == set_id and identity in present:
+                return present[identity]
+        return None
 
 
 def required(attributes: Attributes, *kinds: int) -> list[Attribute]:
