@@ -88,6 +88,16 @@ def test_a_create_of_what_we_made_before_is_lost() -> None:
     )
 
 
+@pytest.mark.parametrize("others", [{}, {SIP: ANY}])
+def test_a_record_with_other_destinations_is_none(
+    others: dict[AssignmentKey, Destinations],
+) -> None:
+    """The agent died between record and commit: what is live as declared is recorded again."""
+    desired = {FTP: ANY, **others}
+    changes = diff(desired, {FTP: SCOPED, **others}, observe(desired), in_sync=True)
+    assert changes == (Change(Verb.ADOPT, FTP, ANY, ANY),)
+
+
 def test_a_replace_says_from_what_to_what() -> None:
     """Before is what the kernel has, after what was declared."""
     changes = diff({FTP: ANY}, {FTP: ANY}, observe({FTP: SCOPED}), in_sync=True)

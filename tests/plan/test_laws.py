@@ -94,7 +94,7 @@ def test_one_apply_makes_it_true_and_the_next_plan_empty(world: World, desired: 
     """Applying converges in one step, whatever was there; live and managed are what was asked."""
     world.apply(world.plan(desired))
     assert world.live == desired
-    assert world.managed.keys() == desired.keys()
+    assert world.managed == desired
     assert world.ownership is (Ownership.OURS if desired else Ownership.ABSENT)
     assert world.plan(desired).empty
 
@@ -128,7 +128,7 @@ def test_a_crash_between_any_two_steps_still_converges(
         step()
     world.apply(world.plan(declared_meanwhile))
     assert world.live == declared_meanwhile
-    assert world.managed.keys() == declared_meanwhile.keys()
+    assert world.managed == declared_meanwhile
     assert world.plan(declared_meanwhile).empty
 
 

@@ -12,6 +12,9 @@ no     any     ours             DELETE, only when in sync
 no     yes     absent, foreign  FORGET (and revoke what may still live in conntrack)
 no     no      absent, foreign  leave
 ====== ======= ================ =========================================================
+
+*Managed* beside *equal* means recorded as it is: the agent may have died between the record of a
+replacement and its commit, and such a record is written again (ADOPT).
 """
 
 from collections.abc import Iterator, Mapping
@@ -103,11 +106,12 @@ def _wanted(
 ) -> Iterator[Change]:
     for key, after in _to_look_at(desired, managed, live):
         before = live.get(key)
-        if before == after and key in managed and not foreign:
+        recorded = managed.get(key) == after
+        if before == after and recorded and not foreign:
             continue
         verb = decide(
             desired=True,
-            managed=key in managed,
+            managed=recorded,
             standing=_standing(before, after, foreign=foreign),
             in_sync=in_sync,
         )
@@ -120,9 +124,9 @@ def _to_look_at(
     desired: Desired, managed: Managed, live: Live
 ) -> Iterator[tuple[AssignmentKey, Destinations]]:
     """Yield what of *desired* is not, by identity, live already."""
-    if live.keys() <= managed.keys():
+    if live.items() <= managed.items():
         return compress(desired.items(), map(is_not, map(live.get, desired), desired.values()))
-    return iter(desired.items())  # something is to be adopted
+    return iter(desired.items())  # something is to be adopted, or was recorded and not made
 
 
 def _unwanted(

@@ -8,7 +8,7 @@ from ctherd.plan.plan import Plan
 
 _WHY = {
     Verb.CREATE: "declared, and not in the kernel",
-    Verb.ADOPT: "in the kernel as declared, not recorded as ours yet",
+    Verb.ADOPT: "in the kernel as declared, not recorded so yet",
     Verb.REPLACE: "in the kernel with other destinations",
     Verb.DELETE: "in our table, and not declared",
     Verb.FORGET: "recorded as ours, and neither declared nor in the kernel",
