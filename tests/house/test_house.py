@@ -90,7 +90,9 @@ def texts() -> list[Path]:
     """List what people read: everything but code, in the places that we ship or publish."""
     places = [ROOT / name for name in ("docs", "packaging", "scripts", ".ci")]
     found = [path for place in places for path in place.rglob("*") if path.is_file()]
-    found += [path for path in ROOT.iterdir() if path.is_file() and path.name != ".coverage"]
+    # In a linked worktree .git is a file, too.
+    unread = {".coverage", ".git"}
+    found += [path for path in ROOT.iterdir() if path.is_file() and path.name not in unread]
     return [path for path in found if path.suffix not in {".png", ".svg", ".ico"}]
 
 
