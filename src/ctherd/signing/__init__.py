@@ -1,0 +1,1 @@
+"""Signed documents: one spelling, one signature, and a set of keys that agents trust."""
