@@ -5,8 +5,9 @@ Failures of one netns come back as values in its place of the answer; they never
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from ctherd.errors import CtherdError
 from ctherd.model.assignment import AssignmentKey, Destinations
@@ -30,8 +31,7 @@ class Capabilities:
     destinations: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ObserveRequest:
+class ObserveRequest(NamedTuple):
     """Ask for the state of *netns*; *tag* is our mark there, None if we never marked anything.
 
     With *known_generation* the answer is Unchanged if the kernel is still at it.
@@ -42,8 +42,7 @@ class ObserveRequest:
     known_generation: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """Changes to one netns that shall happen at once or not at all.
 
     Shape: *tag* marks what is created, and must be durably recorded already; *generation* is that
@@ -67,8 +66,7 @@ class Refusal:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """The transaction happened, but for what the kernel *refused*; *generation* is the new one.
 
     Shape: *families* tells for which families the kernel made the helpers that are new here.
@@ -77,12 +75,11 @@ class Committed:
     netns: NetnsName
     generation: int
     guarded: bool
-    refused: Mapping[AssignmentKey, Refusal] = field(default_factory=dict)
-    families: Mapping[tuple[str, L4], frozenset[Family]] = field(default_factory=dict)
+    refused: Mapping[AssignmentKey, Refusal] = MappingProxyType({})
+    families: Mapping[tuple[str, L4], frozenset[Family]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """Nothing happened: somebody else moved the ruleset since the observation."""
 
     netns: NetnsName
@@ -118,8 +115,7 @@ class Dataplane(Protocol):
         """Let go of these netns, so that a deleted one can die. Unknown names are no error."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What the journal holds of one netns: our mark there, and what we made."""
 
     netns: NetnsName
@@ -128,14 +124,13 @@ class Record:
     managed: Mapping[AssignmentKey, Destinations]
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """A change of one record: its head is written, then *forget* leaves, then *put* enters."""
 
     netns: NetnsName
     router: RouterId
     tag: Tag
-    put: Mapping[AssignmentKey, Destinations] = field(default_factory=dict)
+    put: Mapping[AssignmentKey, Destinations] = MappingProxyType({})
     forget: tuple[AssignmentKey, ...] = ()
 
 

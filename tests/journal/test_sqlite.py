@@ -8,7 +8,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +19,14 @@ from hypothesis import strategies as st
 from ctherd.errors import Busy, JournalError
 from ctherd.journal.sqlite import SqliteJournal
 from ctherd.journal.state_dir import StateDirectory
-from ctherd.model.assignment import ANY, Assignment, AssignmentKey, collapse, parse_prefix
+from ctherd.model.assignment import (
+    ANY,
+    Assignment,
+    AssignmentKey,
+    Destinations,
+    collapse,
+    parse_prefix,
+)
 from ctherd.model.catalog import Protocol
 from ctherd.model.document import NetnsName, RouterId
 from ctherd.model.observation import Tag
@@ -95,7 +104,7 @@ def test_an_edit_forgets_and_puts(journal: SqliteJournal) -> None:
 
 def test_edits_of_one_call_happen_together_or_not_at_all(journal: SqliteJournal) -> None:
     """If one of them cannot be written, none of them is."""
-    unwritable = Edit(B, EDGE, TAG, {AssignmentKey(Protocol.TCP, "x", "ftp"): ANY})  # type: ignore[arg-type]
+    unwritable = Edit(B, RouterId("\udc80"), TAG, {FTP: ANY})  # is not Unicode
     with pytest.raises(JournalError):
         journal.record([Edit(A, EDGE, TAG, {FTP: ANY}), unwritable])
     assert journal.load() == {}
@@ -109,7 +118,7 @@ def test_a_dropped_netns_leaves_nothing(journal: SqliteJournal, path: Path) -> N
     journal.drop([A, NetnsName("unknown")])
     assert list(journal.load()) == [B]
     with sqlite3.connect(path) as raw:
-        assert raw.execute("SELECT netns FROM managed").fetchall() == [("b",)]
+        assert raw.execute("SELECT netns FROM edit").fetchall() == [("b",)]
     raw.close()
 
 
@@ -118,6 +127,153 @@ def test_a_renamed_netns_takes_everything_along(journal: SqliteJournal) -> None:
     journal.record([Edit(A, EDGE, TAG, {FTP: SCOPE, TFTP: ANY})])
     journal.rename(A, B)
     assert journal.load() == {B: Record(B, EDGE, TAG, {FTP: SCOPE, TFTP: ANY})}
+
+
+def test_two_records_do_not_become_one(journal: SqliteJournal) -> None:
+    """A name that is taken is not renamed to; what is known of both stays."""
+    journal.record([Edit(A, EDGE, TAG, {FTP: SCOPE}), Edit(B, EDGE, TAG, {TFTP: ANY})])
+    before = journal.load()
+    with pytest.raises(JournalError):
+        journal.rename(A, B)
+    assert journal.load() == before
+
+
+def test_a_netns_without_a_record_can_be_renamed(journal: SqliteJournal) -> None:
+    """Nothing was made there, and nothing has to be carried over."""
+    journal.rename(A, B)
+    assert journal.load() == {}
+
+
+# -- the log ---------------------------------------------------------------------------------------
+
+
+def rows(path: Path) -> list[tuple[str, str, str]]:
+    """What lies on disk: netns, forget, put of each edit in their order."""
+    with closing(sqlite3.connect(path)) as raw:
+        return raw.execute("SELECT netns, forget, put FROM edit ORDER BY netns, number").fetchall()
+
+
+def test_an_addition_writes_what_is_new(journal: SqliteJournal, path: Path) -> None:
+    """A thousand assignments that stay as they are are not written again."""
+    many = {AssignmentKey(Protocol.TCP, port, "ftp"): ANY for port in range(1000, 2000)}
+    journal.record([Edit(A, EDGE, TAG, many)])
+    journal.record([Edit(A, EDGE, TAG, {FTP: SCOPE}, forget=(TFTP,))])
+    _, added = rows(path)
+    assert added == ("a", "udp 69 tftp", "tcp 21 ftp 203.0.113.0/24 2001:db8::/32")
+
+
+def test_the_log_stays_short(journal: SqliteJournal, path: Path) -> None:
+    """However often one router changes, its record is as before, and a start reads little."""
+    journal.record([Edit(B, EDGE, TAG, {TFTP: ANY})])
+    for _ in range(100):
+        journal.record([Edit(A, EDGE, TAG, {FTP: ANY})])
+        journal.record([Edit(A, EDGE, TAG, {TFTP: SCOPE}, forget=(FTP,))])
+    assert journal.load() == {
+        A: Record(A, EDGE, TAG, {TFTP: SCOPE}),
+        B: Record(B, EDGE, TAG, {TFTP: ANY}),
+    }
+    assert len(rows(path)) < 40
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("record"),
+            st.sampled_from([A, B]),
+            st.dictionaries(st.sampled_from([FTP, TFTP]), st.sampled_from([ANY, SCOPE])),
+            st.lists(st.sampled_from([FTP, TFTP]), unique=True).map(tuple),
+        ),
+        st.tuples(st.just("drop"), st.sampled_from([A, B])),
+        st.tuples(st.just("rename"), st.sampled_from([(A, B), (B, A)])),
+        st.tuples(st.just("reopen")),
+    ),
+    max_size=150,
+)
+
+
+@given(STEPS)
+def test_any_history_comes_to_what_its_steps_say(steps: list[tuple[Any, ...]]) -> None:
+    """Whatever was summed up, dropped, renamed or read by another process in between."""
+    with tempfile.TemporaryDirectory() as directory:
+        journal = SqliteJournal(Path(directory) / "journal")
+        model: dict[NetnsName, dict[AssignmentKey, Destinations]] = {}
+        for step in steps:
+            match step:
+                case ("record", netns, put, forget):
+                    journal.record([Edit(netns, EDGE, TAG, put, forget)])
+                    kept = {k: v for k, v in model.get(netns, {}).items() if k not in forget}
+                    model[netns] = kept | put
+                case ("drop", netns):
+                    journal.drop([netns])
+                    model.pop(netns, None)
+                case ("rename", (old, new)) if new not in model:
+                    journal.rename(old, new)
+                    model |= {new: model.pop(old)} if old in model else {}
+                case ("reopen",):
+                    journal.close()
+                    journal = SqliteJournal(journal.path)
+        assert journal.load() == {
+            netns: Record(netns, EDGE, TAG, managed) for netns, managed in model.items()
+        }
+        journal.close()
+
+
+# -- the first format ------------------------------------------------------------------------------
+
+FIRST_FORMAT = """
+CREATE TABLE place (
+    netns  TEXT PRIMARY KEY,
+    router TEXT NOT NULL,
+    tag    TEXT NOT NULL
+) WITHOUT ROWID, STRICT;
+CREATE TABLE managed (
+    netns        TEXT NOT NULL REFERENCES place ON DELETE CASCADE ON UPDATE CASCADE,
+    protocol     TEXT NOT NULL,
+    port         INTEGER NOT NULL,
+    helper       TEXT NOT NULL,
+    destinations TEXT NOT NULL,
+    PRIMARY KEY (netns, protocol, port, helper)
+) WITHOUT ROWID, STRICT;
+PRAGMA user_version = 1;
+INSERT INTO place VALUES ('a', 'edge', '6d9df6a4-6f0c-44b4-9a4b-1b7a7d9f4f60');
+INSERT INTO place VALUES ('b', 'edge', '6d9df6a4-6f0c-44b4-9a4b-1b7a7d9f4f60');
+INSERT INTO managed VALUES ('a', 'tcp', 21, 'ftp', '203.0.113.0/24 2001:db8::/32');
+INSERT INTO managed VALUES ('a', 'udp', 69, 'tftp', '');
+"""
+
+
+def of_the_first_format(path: Path, damage: str = "") -> None:
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.executescript(FIRST_FORMAT + damage)
+
+
+def test_a_journal_of_the_first_format_is_carried_over(path: Path) -> None:
+    """Nothing of it is lost, it can be written to at once, and the next start reads the same."""
+    of_the_first_format(path)
+    journal = SqliteJournal(path)
+    assert journal.load() == {
+        A: Record(A, EDGE, TAG, {FTP: SCOPE, TFTP: ANY}),
+        B: Record(B, EDGE, TAG, {}),
+    }
+    journal.record([Edit(A, EDGE, TAG, forget=(FTP,))])
+    journal.close()
+    assert reopened(path)[A] == Record(A, EDGE, TAG, {TFTP: ANY})
+
+
+@pytest.mark.parametrize(
+    "damage", ["UPDATE managed SET protocol = 'sctp'", "DROP TABLE managed", "CREATE TABLE edit(x)"]
+)
+def test_a_damaged_one_is_refused_and_kept(path: Path, damage: str) -> None:
+    """Carrying over is all or nothing: what cannot be read whole stays as it was."""
+    of_the_first_format(path, damage)
+    with closing(sqlite3.connect(path)) as raw:
+        before = list(raw.iterdump())
+    with pytest.raises(JournalError):
+        SqliteJournal(path)
+    with closing(sqlite3.connect(path)) as raw:
+        assert list(raw.iterdump()) == before
+        assert raw.execute("PRAGMA user_version").fetchone() == (1,)
 
 
 # -- the files -------------------------------------------------------------------------------------
@@ -150,9 +306,12 @@ def test_a_corrupt_file_is_refused_and_kept(path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE managed SET protocol = 'sctp'",
-        "UPDATE managed SET destinations = '203.0.113.0/33'",
-        "DROP TABLE managed",
+        "UPDATE edit SET put = 'sctp 21 ftp'",
+        "UPDATE edit SET put = 'tcp 21 ftp 203.0.113.0/33'",
+        "UPDATE edit SET put = 'tcp 21'",
+        "UPDATE edit SET put = put || x'0a'",
+        "UPDATE edit SET forget = 'tcp ftp 21'",
+        "DROP TABLE edit",
     ],
 )
 def test_records_that_make_no_sense_are_refused(

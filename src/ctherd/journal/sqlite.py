@@ -1,36 +1,39 @@
-"""The journal in SQLite: WAL, one transaction per call, on disk when the call returns."""
+"""The journal in SQLite: WAL, one transaction per call, on disk when the call returns.
+
+It is a log. Each edit is appended as one row, whatever the router has already: an assignment added
+to a thousand writes one line. So that the log stays short, now and then the edits of one netns are
+replaced by one that is their sum.
+"""
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from ctherd.errors import InvalidDeclaration, JournalError
-from ctherd.model.assignment import AssignmentKey, Destinations, parse_prefix
-from ctherd.model.catalog import Protocol
+from ctherd.journal import format_1
+from ctherd.journal.lines import as_lines, from_lines
+from ctherd.model.assignment import ANY
 from ctherd.model.document import NetnsName, RouterId
 from ctherd.model.observation import Tag
 from ctherd.ports import Edit, Record
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
-CREATE TABLE place (
-    netns  TEXT PRIMARY KEY,
+CREATE TABLE edit (
+    netns  TEXT NOT NULL,
+    number INTEGER NOT NULL,
     router TEXT NOT NULL,
-    tag    TEXT NOT NULL
-) WITHOUT ROWID, STRICT;
-CREATE TABLE managed (
-    netns        TEXT NOT NULL REFERENCES place ON DELETE CASCADE ON UPDATE CASCADE,
-    protocol     TEXT NOT NULL,
-    port         INTEGER NOT NULL,
-    helper       TEXT NOT NULL,
-    destinations TEXT NOT NULL,
-    PRIMARY KEY (netns, protocol, port, helper)
-) WITHOUT ROWID, STRICT;
+    tag    TEXT NOT NULL,
+    forget TEXT NOT NULL,
+    put    TEXT NOT NULL,
+    PRIMARY KEY (netns, number)
+) WITHOUT ROWID, STRICT
 """
+_SUMMED_UP_AFTER: Final = 32
+"""So many edits of one netns, and a start has to read no more than a few of each."""
 
 
 class SqliteJournal:
@@ -48,68 +51,88 @@ class SqliteJournal:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA foreign_keys = ON")
+            # The number of each netns' last edit. They only rise: one that was not written leaves
+            # a gap, and no harm.
+            self._numbers: dict[str, int] = {}
             self._migrate()
+            self._numbers.update(
+                self._db.execute("SELECT netns, max(number) FROM edit GROUP BY netns")
+            )
 
     def load(self) -> dict[NetnsName, Record]:
         """Return every record."""
         with self._translated():
-            managed: dict[str, dict[AssignmentKey, Destinations]] = {}
-            rows = self._db.execute(
-                "SELECT netns, protocol, port, helper, destinations FROM managed"
-            )
-            for netns, protocol, port, helper, destinations in rows:
-                key = AssignmentKey(Protocol(protocol), port, helper)
-                managed.setdefault(netns, {})[key] = _destinations(destinations)
-            return {
-                NetnsName(netns): Record(
-                    NetnsName(netns), RouterId(router), Tag(tag), managed.get(netns, {})
-                )
-                for netns, router, tag in self._db.execute("SELECT netns, router, tag FROM place")
-            }
+            return self._sum("SELECT * FROM edit ORDER BY netns, number")
 
     def record(self, edits: Sequence[Edit]) -> None:
         """Write all *edits* in one transaction that is on disk when this returns."""
         with self._transaction():
-            self._db.executemany(
-                "INSERT INTO place VALUES (?, ?, ?) ON CONFLICT (netns) DO UPDATE "
-                "SET router = excluded.router, tag = excluded.tag",
-                ((edit.netns, edit.router, edit.tag) for edit in edits),
-            )
-            self._db.executemany(
-                "DELETE FROM managed WHERE netns = ? AND protocol = ? AND port = ? AND helper = ?",
-                ((edit.netns, *key) for edit in edits for key in edit.forget),
-            )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO managed VALUES (?, ?, ?, ?, ?)",
-                (row for edit in edits for row in _rows(edit.netns, edit.put)),
-            )
+            self._append(edits)
+            for netns in {each.netns for each in edits}:
+                if self._numbers[netns] % _SUMMED_UP_AFTER == 0:
+                    self._sum_up(netns)
 
     def drop(self, names: Sequence[NetnsName]) -> None:
         """Forget these netns altogether."""
         with self._transaction():
-            self._db.executemany("DELETE FROM place WHERE netns = ?", ((name,) for name in names))
+            self._db.executemany("DELETE FROM edit WHERE netns = ?", ((name,) for name in names))
+        for name in names:
+            self._numbers.pop(name, None)
 
     def rename(self, old: NetnsName, new: NetnsName) -> None:
         """The netns that was reached by *old* is reached by *new* now."""
+        if new in self._numbers:
+            raise JournalError(f"{new} has a record of its own already", where=str(self.path))
         with self._transaction():
-            self._db.execute("UPDATE place SET netns = ? WHERE netns = ?", (new, old))
+            self._db.execute("UPDATE edit SET netns = ? WHERE netns = ?", (new, old))
+        if old in self._numbers:
+            self._numbers[new] = self._numbers.pop(old)
 
     def close(self) -> None:
         """Close the database."""
         self._db.close()
 
+    def _append(self, edits: Iterable[Edit]) -> None:
+        rows = []
+        for netns, router, tag, put, forget in edits:
+            self._numbers[netns] = number = self._numbers.get(netns, 0) + 1
+            forgotten = as_lines(dict.fromkeys(forget, ANY)) if forget else ""
+            rows.append((netns, number, router, tag, forgotten, as_lines(put)))
+        self._db.executemany("INSERT INTO edit VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def _sum(self, query: str, parameters: Sequence[str] = ()) -> dict[NetnsName, Record]:
+        """Return what the edits that *query* selects, in their order, come to."""
+        records: dict[NetnsName, Record] = {}
+        for netns, _, router, tag, forget, put in self._db.execute(query, parameters):
+            managed = dict(records[netns].managed) if netns in records else {}
+            for key in from_lines(forget):
+                managed.pop(key, None)
+            managed.update(from_lines(put))
+            records[netns] = Record(NetnsName(netns), RouterId(router), Tag(tag), managed)
+        return records
+
+    def _sum_up(self, netns: NetnsName) -> None:
+        """Put one edit in place of all that there are of *netns*."""
+        summed = self._sum("SELECT * FROM edit WHERE netns = ? ORDER BY number", (netns,))
+        self._db.execute("DELETE FROM edit WHERE netns = ?", (netns,))
+        self._append(Edit(netns, each.router, each.tag, each.managed) for each in summed.values())
+
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == _VERSION:
             return
-        if version:
+        if version > _VERSION:
             raise JournalError(
                 f"was written by a newer ctherd (format {version}, this one knows {_VERSION})",
                 where=str(self.path),
                 cure="use that ctherd again",
             )
-        self._db.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
+        with self._transaction():
+            self._db.execute(_SCHEMA)
+            if version == format_1.VERSION:
+                self._append(format_1.edits(self._db))
+                format_1.drop(self._db)
+            self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -133,15 +156,3 @@ class SqliteJournal:
                 where=str(self.path),
                 cure="make room or restore it; if lost, move it away and see `ctherd reclaim`",
             ) from error
-
-
-def _rows(
-    netns: NetnsName, put: Mapping[AssignmentKey, Destinations]
-) -> Iterator[tuple[str, str, int, str, str]]:
-    for (protocol, port, helper), destinations in put.items():
-        yield netns, protocol, port, helper, " ".join(map(str, destinations))
-
-
-@lru_cache(maxsize=1024)
-def _destinations(text: str) -> Destinations:
-    return tuple(parse_prefix(each) for each in text.split())
