@@ -14,6 +14,7 @@ from ctherd.lab.cleanup import namespaces
 from ctherd.lab.lab import Lab
 from ctherd.lab.namespace import Namespace
 from ctherd.lab.topology import Topology
+from tests.kernel.host import Host
 
 MakeNetns = Callable[[], Namespace]
 
@@ -44,6 +45,12 @@ def make_netns() -> Iterator[MakeNetns]:
 def netns(make_netns: MakeNetns) -> Namespace:
     """One fresh namespace."""
     return make_netns()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host with a herd file and a state directory of its own."""
+    return Host(tmp_path)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from ctherd.reconcile.reconciler import Reconciler, Report
 from ctherd.testing.kernel import FakeKernel
 from ctherd.testing.netns_directory import FakeNetnsDirectory
 
-A, B, C = NetnsName("a"), NetnsName("b"), NetnsName("c")
+A, B, C, D = map(NetnsName, "abcd")
 
 State = Mapping[AssignmentKey, Destinations]
 
@@ -124,7 +124,7 @@ class Machine:
             yield running
         finally:
             self.kernel.before_datagram = self.kernel.after_datagram = None
-            running.dataplane.release([A, B, C])
+            running.dataplane.release([A, B, C, D])
             running.journal.close()
 
     def records(self) -> dict[NetnsName, Record]:

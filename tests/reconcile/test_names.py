@@ -3,7 +3,8 @@
 import pytest
 
 from ctherd.errors import NetnsAbsent, NetnsRefused
-from tests.reconcile.machine import FTP, TFTP, A, B, C, Machine, router
+from ctherd.plan.diff import Verb
+from tests.reconcile.machine import FTP, SIP, TFTP, A, B, C, D, Machine, router
 
 
 def test_a_renamed_router_keeps_its_mark(machine: Machine) -> None:
@@ -45,6 +46,108 @@ def test_a_netns_that_was_moved_to_another_name(machine: Machine) -> None:
         assert running.reconciler.reconcile() == []
     assert machine.mark(C) == mark
     assert list(machine.records()) == [C]
+
+
+def test_a_netns_that_was_renamed_while_nobody_looked(machine: Machine) -> None:
+    """No process knows its cookie: the mark in the kernel tells whose record it is."""
+    with machine.process() as running:
+        running.become(router(A, FTP, SIP), router(B, FTP))
+    mark = machine.mark(A)
+    machine.kernel.rename(A, C)
+    with machine.process() as running:
+        reports = {each.netns: each for each in running.become(router(C, FTP), router(B, FTP))}
+        at_c = reports[C]
+        assert at_c.plan is not None
+        assert [each.verb for each in at_c.plan.changes] == [Verb.DELETE]
+        assert running.reconciler.reconcile() == []
+    machine.holds(router(C, FTP), router(B, FTP))
+    assert machine.mark(C) == mark
+
+
+def test_a_rename_that_is_learned_late(machine: Machine) -> None:
+    """Both names are declared at first: the netns has the one, and the record has the other."""
+    with machine.process() as running:
+        running.become(router(A, FTP))
+    machine.kernel.rename(A, C)
+    with machine.process() as running:
+        running.become(router(A, FTP), router(C, FTP))
+        running.become(router(C, FTP))
+        assert running.reconciler.reconcile() == []
+    machine.holds(router(C, FTP))
+
+
+def test_a_renamed_netns_in_part_of_the_declarations(machine: Machine) -> None:
+    """A name that is gone hands its record on, though not all documents are known yet."""
+    with machine.process() as running:
+        running.become(router(A, FTP, TFTP))
+    machine.kernel.rename(A, C)
+    with machine.process() as running:
+        running.become(router(C, FTP), complete=False)
+        assert list(running.reconciler.entries) == [C]
+    machine.holds(router(C, FTP, TFTP))
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_second_name_takes_no_record_over_while_the_first_may_be_meant(
+    machine: Machine, restarted: bool
+) -> None:
+    """Not all documents are known: the first name's may be among those that have not come."""
+    with machine.process() as running:
+        running.become(router(A, FTP))
+        machine.kernel.link(A, C)
+        if not restarted:
+            running.become(router(C, TFTP), complete=False)
+            assert set(running.reconciler.entries) == {A, C}
+    if restarted:
+        with machine.process() as running:
+            running.become(router(C, TFTP), complete=False)
+            assert set(running.reconciler.entries) == {A, C}
+    assert list(machine.records()) == [A]
+    assert machine.live(A) == {FTP.key: ()}
+
+
+def test_a_netns_that_was_released_is_known_again(machine: Machine) -> None:
+    """Its name went away and it was let go of; nothing of ours is in it, but its cookie tells."""
+    with machine.process(own_table=False) as running:
+        running.become(router(A, FTP))
+        pin = machine.kernel.netns(A).connect()
+        machine.kernel.rename(A, C)
+        running.reconciler.release([A])
+        running.reconciler.reconcile([A])
+        assert machine.kernel.netns(C).flush_ruleset() == 0
+        (report,) = running.become(router(C, FTP))
+        assert report.plan is not None
+        assert [(each.verb, each.lost) for each in report.plan.changes] == [(Verb.CREATE, True)]
+        pin.close()
+    machine.holds(router(C, FTP))
+
+
+def test_a_mark_does_not_take_the_record_of_a_name_that_exists(machine: Machine) -> None:
+    """A netns was renamed and another one made under its name: that one keeps the record."""
+    with machine.process() as running:
+        running.become(router(A, FTP))
+    machine.kernel.rename(A, C)
+    machine.kernel.create(A)
+    with machine.process() as running:
+        running.become(router(A, FTP), router(C, FTP))
+        running.become(router(C, FTP))
+        (report,) = running.reconciler.reconcile()
+        assert report.plan is not None
+        assert [each.verb for each in report.plan.changes] == [Verb.CONFLICT]
+    assert machine.records() == {}
+
+
+def test_a_mark_that_two_netns_bear_tells_nothing(machine: Machine) -> None:
+    """One of them is a forgery, and nobody can say which: both are reported, none is touched."""
+    with machine.process() as running:
+        running.become(router(A, FTP))
+    table = machine.kernel.netns(A).ruleset.tables
+    machine.kernel.rename(A, C)
+    machine.kernel.create(D).ruleset.tables.update(table)
+    with machine.process() as running:
+        reports = running.become(router(C, FTP), router(D, FTP))
+        assert [each.netns for each in reports if each.plan and each.plan.conflicts] == [C, D]
+    assert machine.records() == {}
 
 
 def test_two_names_of_one_netns_are_refused(machine: Machine) -> None:

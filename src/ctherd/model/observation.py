@@ -30,7 +30,8 @@ class Observation:
     Shape: *live* holds what works in the kernel as an assignment, wherever it came from;
     *damage* names, in words, everything else inside our place that is missing or not planned;
     *guarded* is true while the kernel lets nobody but us change it; *holder* says, for FOREIGN,
-    who has the place; *families* tells for which families the kernel made each helper.
+    who has the place, and *mark* which mark it bears, "" if none that could be of a ctherd;
+    *families* tells for which families the kernel made each helper.
     """
 
     netns: NetnsName
@@ -40,6 +41,7 @@ class Observation:
     damage: tuple[str, ...] = ()
     guarded: bool = False
     holder: str = ""
+    mark: str = ""
     families: Mapping[tuple[str, Protocol], frozenset[Family]] = field(default_factory=dict)
 
 

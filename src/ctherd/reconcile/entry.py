@@ -20,6 +20,7 @@ class Entry:
     """One netns: what is wanted there, what we made, what the kernel last said.
 
     Shape: *document* None means that no document is known: everything of ours goes, once in sync;
+    *cookie* is that of the netns that is open, *last_cookie* stays known when it was let go of;
     *settled* is true while nothing has to happen as long as the kernel says nothing changed.
     """
 
@@ -33,6 +34,7 @@ class Entry:
     desired: Desired = field(default_factory=dict)
     refused: dict[AssignmentKey, Refusal] = field(default_factory=dict)
     cookie: int | None = None
+    last_cookie: int | None = None
     observed: Observation | None = None
     request: ObserveRequest | None = None
     error: CtherdError | None = None
@@ -88,7 +90,7 @@ class Entry:
         self.settled = False
 
     def lose(self) -> None:
-        """The netns was let go of: nothing is known of it until it is opened again."""
+        """The netns was let go of: only by its cookie is it known when it is opened again."""
         self.look_anew()
         self.cookie = None
 

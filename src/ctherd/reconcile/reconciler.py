@@ -33,6 +33,7 @@ from ctherd.ports import (
     Transaction,
 )
 from ctherd.reconcile.entry import Entry
+from ctherd.reconcile.renames import renamed
 
 _TRIES: Final = 8
 """How often a moved ruleset is read and planned again before somebody else is asked to wait."""
@@ -92,7 +93,7 @@ class Reconciler:
         Shape: returns the netns whose desired state is another now.
         """
         wanted = {document.netns: document for document in documents}
-        self._follow_renames(wanted)
+        self._follow_renames(wanted, complete=complete)
         touched = {netns for netns, document in wanted.items() if self._want(netns, document)}
         if complete:
             self.in_sync = True
@@ -142,30 +143,14 @@ class Reconciler:
                 entry.lose()
         self._dataplane.release(names)
 
-    def _follow_renames(self, wanted: Mapping[NetnsName, Document]) -> None:
-        """Carry records over to the new names of netns that are the same ones by cookie."""
-        leaving = [each for each in self.entries if each not in wanted]
-        coming = [each for each in wanted if each not in self.entries]
-        if not (leaving and coming):
-            return
-        cookies = dict(zip(leaving, self._dataplane.identify(leaving), strict=True))
-        # A name that leads nowhere now may have led to what has another name since.
-        known = {
-            name: each if isinstance(each, int) else self.entries[name].cookie
-            for name, each in cookies.items()
-        }
-        old_names = {each: name for name, each in known.items() if each is not None}
-        for new, cookie in zip(coming, self._dataplane.identify(coming), strict=True):
-            old = old_names.pop(cookie, None) if isinstance(cookie, int) else None
-            if old is not None:
-                self._journal.rename(old, new)
-                entry = self.entries.pop(old)
-                if entry.cookie is not None:
-                    self._by_cookie.pop(entry.cookie, None)
-                self._dataplane.release((old,))
-                entry.netns = new
-                entry.lose()
-                self.entries[new] = entry
+    def _follow_renames(self, wanted: Mapping[NetnsName, Document], *, complete: bool) -> None:
+        """Carry records over to the new names of netns that are the same ones."""
+        moved = renamed(self._dataplane, self.entries, wanted, complete=complete)
+        for old, new in moved.items():
+            self._journal.rename(old, new)
+            self.release((old,))
+            entry = self.entries[new] = self.entries.pop(old)
+            entry.netns = new
 
     # -- the loop's body -------------------------------------------------------------------------
 
@@ -227,7 +212,7 @@ class Reconciler:
                 )
                 self._dataplane.release((entry.netns,))
                 continue
-            entry.cookie = cookie
+            entry.cookie = entry.last_cookie = cookie
             entry.error = None
 
     def _round(self, chosen: Sequence[Entry], reports: list[Report], tries: int) -> list[Entry]:

@@ -198,6 +198,7 @@ class NftablesDataplane:
             damage=tuple(contents.damage),
             guarded=guarded,
             holder=holder,
+            mark=layout.tag_of(table.comment) if table is not None else "",
             families=contents.families,
         )
 
