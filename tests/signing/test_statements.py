@@ -23,9 +23,8 @@ from ctherd.signing.statements import (
     Manifest,
     Tombstone,
     Version,
-    open_document,
     open_manifest,
-    open_tombstone,
+    open_statement,
 )
 
 SIGNER = Signer(Ed25519PrivateKey.generate())
@@ -52,13 +51,13 @@ DOCUMENT = HostDocument(
 TOMBSTONE = Tombstone(
     HostName("node-1"), ProjectId("blue"), Version(2, 8), RouterId("edge"), NetnsName("qrouter-1")
 )
-MANIFEST = Manifest(HostName("node-1"), 2, 99, {RouterId("edge"): Version(2, 8)})
+MANIFEST = Manifest(HostName("node-1"), 2, 99, {TOMBSTONE.id: Version(2, 8)})
 
 
 def test_what_was_signed_is_read_back_equal() -> None:
     """Document, tombstone and manifest survive, aliases and destinations included."""
-    assert open_document(TRUSTED, DOCUMENT.signed(SIGNER)) == DOCUMENT
-    assert open_tombstone(TRUSTED, TOMBSTONE.signed(SIGNER)) == TOMBSTONE
+    assert open_statement(TRUSTED, DOCUMENT.signed(SIGNER)) == DOCUMENT
+    assert open_statement(TRUSTED, TOMBSTONE.signed(SIGNER)) == TOMBSTONE
     assert open_manifest(TRUSTED, MANIFEST.signed(SIGNER)) == MANIFEST
 
 
@@ -76,7 +75,7 @@ def test_one_changed_character_is_refused(data: st.DataObject) -> None:
     other = data.draw(st.characters(codec="utf-8").filter(lambda c: c != envelope.payload[at]))
     forged = envelope.payload[:at] + other + envelope.payload[at + 1 :]
     with pytest.raises(SignatureRefused):
-        open_document(TRUSTED, envelope._replace(payload=forged))
+        open_statement(TRUSTED, envelope._replace(payload=forged))
 
 
 def test_a_signature_by_a_stranger_is_refused() -> None:
@@ -84,24 +83,24 @@ def test_a_signature_by_a_stranger_is_refused() -> None:
     stranger = Signer(Ed25519PrivateKey.generate())
     envelope = DOCUMENT.signed(stranger)
     with pytest.raises(SignatureRefused, match="not among those trusted"):
-        open_document(TRUSTED, envelope)
+        open_statement(TRUSTED, envelope)
     with pytest.raises(SignatureRefused, match="does not fit"):
-        open_document(TRUSTED, envelope._replace(key=SIGNER.key))
+        open_statement(TRUSTED, envelope._replace(key=SIGNER.key))
 
 
 @pytest.mark.parametrize("signature", ["", "!", "AAAA", "ä", base64.b64encode(bytes(64)).decode()])
 def test_a_broken_signature_is_refused(signature: str) -> None:
     """Nothing that is not the signature gets through, and nothing crashes."""
     with pytest.raises(SignatureRefused):
-        open_document(TRUSTED, DOCUMENT.signed(SIGNER)._replace(signature=signature))
+        open_statement(TRUSTED, DOCUMENT.signed(SIGNER)._replace(signature=signature))
 
 
 def test_one_kind_of_statement_is_not_another() -> None:
-    """A signed tombstone is no document, a signed document no tombstone."""
-    with pytest.raises(SignatureRefused, match="tombstone"):
-        open_document(TRUSTED, TOMBSTONE.signed(SIGNER))
-    with pytest.raises(SignatureRefused, match="document"):
-        open_tombstone(TRUSTED, DOCUMENT.signed(SIGNER))
+    """A signed manifest is no document, a signed document no manifest."""
+    with pytest.raises(SignatureRefused, match="'manifest', and no document or tombstone"):
+        open_statement(TRUSTED, MANIFEST.signed(SIGNER))
+    with pytest.raises(SignatureRefused, match="'document', and no manifest"):
+        open_manifest(TRUSTED, DOCUMENT.signed(SIGNER))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +122,7 @@ def test_signed_nonsense_is_an_error_of_the_peer(wrong: dict[str, object]) -> No
     """A server with a bug cannot make an agent crash, or take half a document."""
     payload = json.loads(DOCUMENT.signed(SIGNER).payload)
     with pytest.raises(RemoteProtocolError):
-        open_document(TRUSTED, SIGNER.sign(payload | wrong))
+        open_statement(TRUSTED, SIGNER.sign(payload | wrong))
 
 
 @pytest.mark.parametrize("value", [None, [], {}, {"payload": 1, "key": "a", "signature": "b"}])

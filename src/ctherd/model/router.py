@@ -34,10 +34,12 @@ class DeclaredHelper:
 class Router:
     """One router of one project, with every helper that it shall have.
 
-    Shape: *serial* grows by one with every change, and never starts again; *revision_number* is
-    what the API shows, and grows only with what its clients can see; *withdrawing* are placements
+    Shape: *serial* grows by one with every change of what hosts shall make true, and never starts
+    again; *revision_number* is what the API shows, and grows with what its clients can see; a
+    router whose *admin_state_up* is false has no helper anywhere; *withdrawing* are placements
     that the router left, with the time (RFC 3339, UTC) at which it did, until their agents have
-    acknowledged; *gateway* and *routes* are kept for clients and mean nothing here.
+    acknowledged; *held* are those of its placements that wait for that; *gateway* and *routes* are
+    kept for clients and mean nothing here.
     """
 
     id: RouterId
@@ -53,4 +55,5 @@ class Router:
     routes: tuple[Mapping[str, object], ...] = ()
     placements: tuple[Placement, ...] = ()
     withdrawing: Mapping[Placement, str] = field(default_factory=dict)
+    held: tuple[Placement, ...] = ()
     helpers: Mapping[AssignmentId, DeclaredHelper] = field(default_factory=dict)

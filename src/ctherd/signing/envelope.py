@@ -85,8 +85,8 @@ class Verifier:
             key: Ed25519PublicKey.from_public_bytes(raw) for key, raw in self.publics.items()
         }
 
-    def open(self, envelope: Envelope, kind: str) -> Plain:
-        """Return the payload, which is of *kind* and signed by a trusted key.
+    def open(self, envelope: Envelope, *kinds: str) -> Plain:
+        """Return the payload, which is of one of *kinds* and signed by a trusted key.
 
         Raises: SignatureRefused.
         """
@@ -102,8 +102,9 @@ class Verifier:
             payload = read(envelope.payload)
         except (InvalidSignature, ValueError, RemoteProtocolError) as error:
             raise SignatureRefused("the signature does not fit what it came with") from error
-        if payload.get("kind") != kind:
-            raise SignatureRefused(f"this is a signed {payload.get('kind')!r}, and no {kind}")
+        if payload.get("kind") not in kinds:
+            expected = " or ".join(kinds)
+            raise SignatureRefused(f"this is a signed {payload.get('kind')!r}, and no {expected}")
         return payload
 
 

@@ -1,13 +1,13 @@
 """What a server states under its signature, and how each statement is spelled.
 
 ``document``: this router shall be so on this host. ``tombstone``: nothing of this router shall be
-on this host any more. ``manifest``: exactly these routers are this host's. ``keys``: these keys may
-sign from now on.
+on this host any more. ``manifest``: exactly these documents are this host's. ``keys``: these keys
+may sign from now on.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, NewType, TypeVar
 
 from ctherd.errors import InvalidDeclaration, RemoteProtocolError
 from ctherd.model.assignment import Assignment, AssignmentId, parse_prefix
@@ -22,6 +22,10 @@ TOMBSTONE: Final = "tombstone"
 MANIFEST: Final = "manifest"
 
 Statement = TypeVar("Statement")
+
+
+DocumentId = NewType("DocumentId", str)
+"""What a statement is about, on one host: ``<router>/<netns>``."""
 
 
 class Version(NamedTuple):
@@ -49,6 +53,11 @@ class HostDocument:
         """The router that this is about."""
         return self.document.router
 
+    @property
+    def id(self) -> DocumentId:
+        """What a host calls it."""
+        return document_id(self.router, self.document.netns)
+
     def signed(self, signer: Signer) -> Envelope:
         """Sign it."""
         return signer.sign(
@@ -70,6 +79,11 @@ class Tombstone:
     router: RouterId
     netns: NetnsName
 
+    @property
+    def id(self) -> DocumentId:
+        """What a host calls it."""
+        return document_id(self.router, self.netns)
+
     def signed(self, signer: Signer) -> Envelope:
         """Sign it."""
         head = _head(self.host, self.project, self.router, self.netns, self.version)
@@ -78,16 +92,16 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All that *host* has at *revision* of the server's store: routers and tombstones by version.
+    """All that *host* has at *revision* of the server's store, documents and tombstones.
 
-    Shape: *epoch* as in Version; a router that an agent has and a manifest omits was not removed
+    Shape: *epoch* as in Version; a document that an agent has and a manifest omits was not removed
     by anybody who may: only a tombstone removes.
     """
 
     host: HostName
     epoch: int
     revision: int
-    routers: Mapping[RouterId, Version] = field(default_factory=dict)
+    documents: Mapping[DocumentId, Version] = field(default_factory=dict)
 
     def signed(self, signer: Signer) -> Envelope:
         """Sign it."""
@@ -97,43 +111,41 @@ class Manifest:
                 "host": self.host,
                 "epoch": self.epoch,
                 "revision": self.revision,
-                "routers": {router: list(version) for router, version in self.routers.items()},
+                "documents": {each: list(version) for each, version in self.documents.items()},
             }
         )
 
 
-def open_document(verifier: Verifier, envelope: Envelope) -> HostDocument:
-    """Return the document in *envelope*.
+def document_id(router: RouterId, netns: NetnsName) -> DocumentId:
+    """Return what a host calls the document of *router* in *netns*."""
+    return DocumentId(f"{router}/{netns}")
+
+
+def open_statement(verifier: Verifier, envelope: Envelope) -> HostDocument | Tombstone:
+    """Return the document or the tombstone in *envelope*.
 
     Raises: SignatureRefused; RemoteProtocolError if a trusted key signed nonsense.
     """
-    return _opened(verifier, envelope, DOCUMENT, _read_document)
-
-
-def open_tombstone(verifier: Verifier, envelope: Envelope) -> Tombstone:
-    """Return the tombstone in *envelope*.
-
-    Raises: as open_document.
-    """
-    return _opened(verifier, envelope, TOMBSTONE, _read_tombstone)
+    payload = verifier.open(envelope, DOCUMENT, TOMBSTONE)
+    if payload["kind"] == DOCUMENT:
+        return _made(_read_document, payload)
+    return _made(_read_tombstone, payload)
 
 
 def open_manifest(verifier: Verifier, envelope: Envelope) -> Manifest:
     """Return the manifest in *envelope*.
 
-    Raises: as open_document.
+    Raises: as open_statement.
     """
-    return _opened(verifier, envelope, MANIFEST, _read_manifest)
+    return _made(_read_manifest, verifier.open(envelope, MANIFEST))
 
 
-def _opened(
-    verifier: Verifier, envelope: Envelope, kind: str, make: Callable[[Plain], Statement]
-) -> Statement:
-    payload = verifier.open(envelope, kind)
+def _made(make: Callable[[Plain], Statement], payload: Plain) -> Statement:
     try:
         return make(payload)
     except (KeyError, TypeError, ValueError, InvalidDeclaration) as error:
-        raise RemoteProtocolError(f"a signed {kind} that cannot be meant: {error!r}") from error
+        what = f"a signed {payload['kind']} that cannot be meant: {error!r}"
+        raise RemoteProtocolError(what) from error
 
 
 def _head(
@@ -192,7 +204,7 @@ def _read_manifest(payload: Plain) -> Manifest:
         HostName(_text(payload["host"])),
         _whole(payload["epoch"]),
         _whole(payload["revision"]),
-        {RouterId(router): _version(each) for router, each in payload["routers"].items()},
+        {DocumentId(name): _version(each) for name, each in payload["documents"].items()},
     )
 
 
