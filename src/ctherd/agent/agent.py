@@ -95,8 +95,9 @@ class Agent:
             self._directory,
             loop.add_reader,
             loop.remove_reader,
-            self._on_commit,
-            self._look_everywhere,
+            on_commit=self._on_commit,
+            on_gone=self._on_gone,
+            on_overflow=self._look_everywhere,
         )
         self._files = Files(
             self._herd,
@@ -188,6 +189,10 @@ class Agent:
         self._drift_since.setdefault(netns, now_s)
         self._look_at(netns, self._fought_over.delay_s(netns, now_s))
 
+    def _on_gone(self, netns: NetnsName) -> None:
+        if netns in self._reconciler.entries:
+            self._look_at(netns)
+
     def _on_netns(self, netns: NetnsName, came: bool) -> None:
         if not came:
             # Our socket would keep a deleted netns alive.
@@ -244,8 +249,10 @@ class Agent:
         for netns in names:
             self._drift_since.pop(netns, None)
             entry = self._reconciler.entries.get(netns)
-            if entry is not None and entry.cookie is not None:
-                self._events.watch(netns)
+            if entry is None or entry.cookie is None:
+                self._events.ignore(netns)
+            elif self._events.watch(netns, entry.cookie):
+                self._look_at(netns)  # somebody may have committed before we listened
         self._keep(names)
         return reports
 

@@ -15,8 +15,10 @@ from ctherd.netlink.nf_tables_read import generation_number
 from ctherd.netlink.socket import NETLINK_NETFILTER, NETLINK_ROUTE, EventSocket, NetlinkSocket
 
 _GROUP_NFTABLES: Final = 7
+_GROUP_NSID: Final = 28
 
 _RTM_NEWNSID: Final = 88
+_RTM_DELNSID: Final = 89
 _RTM_GETNSID: Final = 90
 _NSID: Final = 1
 _FD: Final = 3
@@ -55,6 +57,20 @@ def generation_of(datagram: memoryview) -> int:
     return generation_number(datagram[16:])
 
 
+def listen_for_nsids() -> EventSocket:
+    """Open the socket that tells which nsids of the present netns mean nothing any more."""
+    return EventSocket(NETLINK_ROUTE, _GROUP_NSID)
+
+
+def freed_nsids(datagram: memoryview) -> list[int]:
+    """Decode which nsids a datagram of that socket sets free."""
+    return [_nsid(message) for message in wire.messages(datagram) if message.kind == _RTM_DELNSID]
+
+
+def _nsid(message: wire.Message) -> int:
+    return int(struct.unpack("=i", wire.attributes(message.body, 4)[_NSID])[0])
+
+
 class Nsids:
     """Gives network namespaces the ids that events bear; ids are hints, never identities."""
 
@@ -80,7 +96,6 @@ class Nsids:
                 if answer.errno not in (0, errno.EEXIST):
                     raise OSError(answer.errno, answer.in_words)
             else:
-                found = wire.attributes(message.body, 4)
-                nsid = int(struct.unpack("=i", found[_NSID])[0])
+                nsid = _nsid(message)
                 return nsid if nsid >= 0 else None
         return None
