@@ -1,8 +1,8 @@
-"""The agent: keeps one host as its herd file declares.
+"""The agent: keeps one host as its source of documents declares.
 
-It owns the time and the queue; what to do to a netns is the reconciler's affair. Whatever happens
-only says *where* to look: events of the kernel, of the netns directory, of the file; and a slow
-sweep looks everywhere in case one was lost.
+It owns the time and the queue; what is wanted is the source's affair, what to do to a netns the
+reconciler's. Whatever happens only says *where* to look: events of the kernel, of the netns
+directory, of the source; and a slow sweep looks everywhere in case one was lost.
 """
 
 import asyncio
@@ -15,10 +15,11 @@ from typing import Any, Final, Protocol
 
 from ctherd import systemd
 from ctherd.agent import control
-from ctherd.agent.files import Files
+from ctherd.agent.files import NetnsWatch
 from ctherd.agent.kernel_events import KernelEvents
 from ctherd.agent.patience import Patience
-from ctherd.errors import CtherdError, InvalidDeclaration, JournalError, NetnsAbsent, NotFound
+from ctherd.agent.source import Source
+from ctherd.errors import CtherdError, JournalError, NetnsAbsent
 from ctherd.model.document import Document, NetnsName
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.plan.explain import why
@@ -48,18 +49,17 @@ class Observer(Protocol):
 
 
 class Agent:
-    """Enforces one herd file.
+    """Enforces what one source declares.
 
-    Shape: *read_herd* returns the file's documents or raises InvalidDeclaration; *reload_policy*
-    applies a changed configuration; *keep* puts what guards a netns into safe keeping.
+    Shape: *reload_policy* applies a changed configuration; *keep* puts what guards a netns into
+    safe keeping.
     """
 
     def __init__(
         self,
         service: HostService,
         directory: NetnsDirectory,
-        herd: Path,
-        read_herd: Callable[[Path], Sequence[Document]],
+        source: Source,
         *,
         state_dir: Path,
         sweep_interval_s: float,
@@ -67,17 +67,15 @@ class Agent:
         observer: Observer,
         keep: Callable[[Iterable[NetnsName]], None] = lambda _: None,
     ) -> None:
-        self._service = service
+        self.service = service
         self._reconciler = service.reconciler
         self._directory = directory
-        self._herd = herd
-        self._read_herd = read_herd
+        self._source = source
         self._state_dir = state_dir
         self._sweep_interval_s = sweep_interval_s
         self._reload_policy = reload_policy
         self._observer = observer
         self._keep = keep
-        self._held: Sequence[Document] | None = None
         self._due: dict[NetnsName, float] = {}
         self._drift_since: dict[NetnsName, float] = {}
         self._failing = Patience(0.05, 30.0)
@@ -97,21 +95,18 @@ class Agent:
             loop.remove_reader,
             on_commit=self._on_commit,
             on_gone=self._on_gone,
-            on_overflow=self._look_everywhere,
+            on_overflow=self.look_everywhere,
         )
-        self._files = Files(
-            self._herd,
-            self._directory.path,
-            on_herd=self._on_herd,
-            on_netns=self._on_netns,
-            on_overflow=self._look_everywhere,
+        self._namespaces = NetnsWatch(
+            self._directory.path, on_netns=self._on_netns, on_overflow=self.look_everywhere
         )
-        loop.add_reader(self._files.fileno(), self._files.read)
+        loop.add_reader(self._namespaces.fileno(), self._namespaces.read)
         server = await control.serve(self._state_dir, self._answer)
         try:
             self._start()
             background = [
-                asyncio.create_task(each) for each in (self._sweeps(), self._waits(), self._beats())
+                asyncio.create_task(each)
+                for each in (self._source.run(), self._sweeps(), self._waits(), self._beats())
             ]
             systemd.notify("READY=1")
             _log.info("in sync: %d routers", len(self._reconciler.entries))
@@ -119,8 +114,9 @@ class Agent:
         finally:
             systemd.notify("STOPPING=1")
             server.close()
-            loop.remove_reader(self._files.fileno())
-            self._files.close()
+            self._source.close()
+            loop.remove_reader(self._namespaces.fileno())
+            self._namespaces.close()
             self._events.close()
             _log.info("ended; the kernel stays as it is")
 
@@ -136,46 +132,26 @@ class Agent:
     # -- what is wanted --------------------------------------------------------------------------
 
     def _start(self) -> None:
-        """Begin with the file; if it cannot be had or is unsafe, with what was last applied."""
-        if not self._load(at_start=True):
-            self._reconciler.accept(self._service.managed_documents())
-        self._look_everywhere()
+        self._source.begin(self)
+        self.look_everywhere()
         self._work()
         if not self._due:
             self._directory.drop_inherited()
 
-    def _load(self, *, at_start: bool = False) -> bool:
-        try:
-            documents = self._read_herd(self._herd)
-        except InvalidDeclaration as error:
-            _log.error("the herd file is not used, everything stays as it is: %s", error)
-            return False
-        unsafe = self._service.danger(documents)
-        if unsafe:
-            self._held = documents
-            _log.warning("held as unsafe until `ctherd confirm`: %s", unsafe)
-            return False
-        self._accept(documents)
-        return True
-
-    def _accept(self, documents: Sequence[Document]) -> None:
-        self._held = None
-        for netns in self._reconciler.accept(documents):
+    def accept(self, documents: Iterable[Document], *, complete: bool = True) -> None:
+        """Make *documents* true; *complete* means that nothing else is wanted."""
+        for netns in self._reconciler.accept(documents, complete=complete):
             self._fought_over.reset(netns)
             self._failing.reset(netns)
             self._look_at(netns)
-
-    def _on_herd(self) -> None:
-        _log.info("%s was written", self._herd)
-        self._load()
 
     def _on_hangup(self) -> None:
         try:
             self._reload_policy()
         except CtherdError as error:
             _log.error("the configuration stays as it was: %s", error)
-        self._load()
-        self._look_everywhere()
+        self._source.reload()
+        self.look_everywhere()
 
     # -- where to look ---------------------------------------------------------------------------
 
@@ -204,7 +180,8 @@ class Agent:
         self._failing.reset(netns)
         self._look_at(netns)
 
-    def _look_everywhere(self) -> None:
+    def look_everywhere(self) -> None:
+        """Observe every netns again."""
         for netns in self._reconciler.entries:
             self._look_at(netns)
 
@@ -234,7 +211,7 @@ class Agent:
             self._reconcile(names)
         self._wake()
 
-    def _reconcile(self, names: Sequence[NetnsName]) -> list[Report]:
+    def _reconcile(self, names: Sequence[NetnsName]) -> None:
         began_s = time.monotonic()
         try:
             reports = self._reconciler.reconcile(names)
@@ -242,7 +219,7 @@ class Agent:
             _log.error("nothing is changed while the journal cannot be written: %s", error)
             for netns in names:
                 self._look_at(netns, _JOURNAL_RETRY_S)
-            return []
+            return
         for report in reports:
             self._digest(report)
         self._observer.reconciled(reports, time.monotonic() - began_s)
@@ -254,7 +231,7 @@ class Agent:
             elif self._events.watch(netns, entry.cookie):
                 self._look_at(netns)  # somebody may have committed before we listened
         self._keep(names)
-        return reports
+        self._source.reconciled(names)
 
     def _digest(self, report: Report) -> None:
         if report.error is not None:
@@ -303,8 +280,8 @@ class Agent:
     async def _waits(self) -> None:
         while True:
             await asyncio.sleep(_DIRECTORY_POLL_S)
-            if self._files.wait_for_directory():
-                self._look_everywhere()
+            if self._namespaces.wait_for_directory():
+                self.look_everywhere()
 
     async def _beats(self) -> None:
         interval_s = systemd.watchdog_interval_s()
@@ -316,35 +293,6 @@ class Agent:
     # -- the control socket ----------------------------------------------------------------------
 
     def _answer(self, request: dict[str, Any]) -> Answer:
-        match request.get("operation"):
-            case "show":
-                return self._service.show(str(request.get("router", "")))
-            case "plan":
-                documents = self._read_herd(Path(str(request["file"])))
-                return self._service.plan(documents, partial=bool(request.get("partial")))
-            case "apply":
-                return self._apply(request)
-            case "confirm":
-                return self._confirm()
-        raise NotFound(f"the agent knows no operation {request.get('operation')!r}")
-
-    def _apply(self, request: dict[str, Any]) -> Answer:
-        asked = Path(str(request["file"]))
-        if asked.resolve() != self._herd.resolve() or request.get("partial"):
-            raise InvalidDeclaration(
-                f"the running agent enforces all of {self._herd}, and nothing else",
-                where=str(asked),
-                cure="change that file, or end the agent",
-            )
-        documents = self._read_herd(self._herd)
-        answer = self._service.apply(documents, confirmed=bool(request.get("confirmed")))
-        self._held = None
-        self._look_everywhere()
-        return answer
-
-    def _confirm(self) -> Answer:
-        if self._held is None:
-            return {"message": "nothing is held"}
-        unsafe = self._service.danger(self._held)
-        self._accept(self._held)
-        return {"message": f"confirmed: {unsafe or 'the held file'}"}
+        if request.get("operation") == "show":
+            return self.service.show(str(request.get("router", "")))
+        return self._source.answer(request)

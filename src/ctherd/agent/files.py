@@ -14,34 +14,55 @@ _CAME: Final = flags.CREATE | flags.MOVED_TO
 _WENT: Final = flags.DELETE | flags.MOVED_FROM
 
 
-class Files:
-    """Watches the herd file's directory and the netns directory.
+class HerdWatch:
+    """Watches the herd file's directory.
 
     A file is new when its writer closes it or renames it into place, never in between.
     """
 
-    def __init__(
-        self,
-        herd: Path,
-        netns_dir: Path,
-        *,
-        on_herd: Callable[[], None],
-        on_netns: Callable[[NetnsName, bool], None],
-        on_overflow: Callable[[], None],
-    ) -> None:
-        self._herd = herd
-        self._netns_dir = netns_dir
+    def __init__(self, herd: Path, on_herd: Callable[[], None]) -> None:
         self._on_herd = on_herd
-        self._on_netns = on_netns
-        self._on_overflow = on_overflow
         self._inotify = INotify()
-        self._herd_watches: dict[int, str] = {}
-        self._netns_watch: int | None = None
+        self._watches: dict[int, str] = {}
         # Behind a symbolic link it is the target's directory in which the writer works.
         for path in {herd, Path(os.path.realpath(herd))}:
             if path.parent.is_dir():
-                watch = self._inotify.add_watch(path.parent, _FILE_EVENTS)
-                self._herd_watches[watch] = path.name
+                self._watches[self._inotify.add_watch(path.parent, _FILE_EVENTS)] = path.name
+
+    def fileno(self) -> int:
+        """Return the file descriptor, for the event loop."""
+        return int(self._inotify.fileno())
+
+    def read(self) -> None:
+        """Tell if the file was written since the last call, or may have been."""
+        events = self._inotify.read(timeout=0)
+        if any(
+            event.mask & flags.Q_OVERFLOW
+            or (event.mask & _FILE_EVENTS and event.name == self._watches.get(event.wd))
+            for event in events
+        ):
+            self._on_herd()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._inotify.close()
+
+
+class NetnsWatch:
+    """Watches the netns directory, as soon as there is one."""
+
+    def __init__(
+        self,
+        netns_dir: Path,
+        *,
+        on_netns: Callable[[NetnsName, bool], None],
+        on_overflow: Callable[[], None],
+    ) -> None:
+        self._netns_dir = netns_dir
+        self._on_netns = on_netns
+        self._on_overflow = on_overflow
+        self._inotify = INotify()
+        self._watch: int | None = None
         self.wait_for_directory()
 
     def fileno(self) -> int:
@@ -50,34 +71,28 @@ class Files:
 
     def wait_for_directory(self) -> bool:
         """Watch the netns directory as soon as it exists; return true when it just came."""
-        if self._netns_watch is not None or not self._netns_dir.is_dir():
+        if self._watch is not None or not self._netns_dir.is_dir():
             return False
-        self._netns_watch = self._inotify.add_watch(
+        self._watch = self._inotify.add_watch(
             self._netns_dir, _CAME | _WENT | flags.DELETE_SELF | flags.ONLYDIR
         )
         return True
 
     def read(self) -> None:
         """Tell what happened since the last call."""
-        changed = False
         for event in self._inotify.read(timeout=0):
             if event.mask & flags.Q_OVERFLOW:
-                changed = True
                 self._on_overflow()
-            if event.wd in self._herd_watches and event.mask & _FILE_EVENTS:
-                changed = changed or event.name == self._herd_watches[event.wd]
-            if event.wd == self._netns_watch:
-                self._netns_event(event.mask, event.name)
-        if changed:
-            self._on_herd()
+            elif event.wd == self._watch:
+                self._digest(event.mask, event.name)
 
     def close(self) -> None:
         """Stop watching."""
         self._inotify.close()
 
-    def _netns_event(self, mask: int, name: str) -> None:
+    def _digest(self, mask: int, name: str) -> None:
         if mask & (flags.DELETE_SELF | flags.IGNORED):
-            self._netns_watch = None
+            self._watch = None
         elif mask & _CAME:
             self._on_netns(NetnsName(name), True)
         elif mask & _WENT:

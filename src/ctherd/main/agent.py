@@ -13,6 +13,7 @@ from typing import Final
 
 from ctherd import systemd
 from ctherd.agent.agent import Agent
+from ctherd.agent.herd import HerdSource
 from ctherd.agent.privilege import drop_privileges
 from ctherd.errors import Busy
 from ctherd.guard.decide import Guard
@@ -57,8 +58,7 @@ async def _run(config: Config, reload: Callable[[], Config], host: Host, metrics
     agent = Agent(
         host.service,
         host.directory,
-        config.file,
-        documents,
+        HerdSource(config.file, documents),
         state_dir=config.state_dir,
         sweep_interval_s=config.sweep_interval_s,
         reload_policy=reload_policy,

@@ -1,0 +1,109 @@
+"""The herd file as the source of documents: read when it is complete and new, held if unsafe."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ctherd.agent.files import HerdWatch
+from ctherd.agent.source import Enforcer
+from ctherd.errors import InvalidDeclaration, NotFound
+from ctherd.model.document import Document, NetnsName
+from ctherd.service.host import Answer
+
+_log: Final = logging.getLogger("ctherd.agent")
+
+
+class HerdSource:
+    """Tells an agent what one herd file declares.
+
+    Shape: *read_herd* returns the file's documents or raises InvalidDeclaration.
+    """
+
+    def __init__(self, herd: Path, read_herd: Callable[[Path], Sequence[Document]]) -> None:
+        self._herd = herd
+        self._read_herd = read_herd
+        self._held: Sequence[Document] | None = None
+
+    def begin(self, agent: Enforcer) -> None:
+        """Begin with the file; if it cannot be had or is unsafe, with what was last applied."""
+        self._agent = agent
+        self._watch = HerdWatch(self._herd, self._on_herd)
+        asyncio.get_running_loop().add_reader(self._watch.fileno(), self._watch.read)
+        if not self._load():
+            agent.accept(agent.service.managed_documents())
+
+    async def run(self) -> None:
+        """Wait: the file's events come by themselves."""
+        await asyncio.Event().wait()
+
+    def reload(self) -> None:
+        """Read the file again."""
+        self._load()
+
+    def reconciled(self, names: Sequence[NetnsName]) -> None:
+        """Nobody asked a file's author how it went: `ctherd show` does."""
+
+    def answer(self, request: dict[str, Any]) -> Answer:
+        """Plan any file, apply this one, or confirm what is held.
+
+        Raises: InvalidDeclaration, UnsafePlan, NotFound.
+        """
+        match request.get("operation"):
+            case "plan":
+                documents = self._read_herd(Path(str(request["file"])))
+                return self._agent.service.plan(documents, partial=bool(request.get("partial")))
+            case "apply":
+                return self._apply(request)
+            case "confirm":
+                return self._confirm()
+        raise NotFound(f"the agent knows no operation {request.get('operation')!r}")
+
+    def close(self) -> None:
+        """Stop watching the file."""
+        asyncio.get_running_loop().remove_reader(self._watch.fileno())
+        self._watch.close()
+
+    def _on_herd(self) -> None:
+        _log.info("%s was written", self._herd)
+        self._load()
+
+    def _load(self) -> bool:
+        try:
+            documents = self._read_herd(self._herd)
+        except InvalidDeclaration as error:
+            _log.error("the herd file is not used, everything stays as it is: %s", error)
+            return False
+        unsafe = self._agent.service.danger(documents)
+        if unsafe:
+            self._held = documents
+            _log.warning("held as unsafe until `ctherd confirm`: %s", unsafe)
+            return False
+        self._accept(documents)
+        return True
+
+    def _accept(self, documents: Sequence[Document]) -> None:
+        self._held = None
+        self._agent.accept(documents)
+
+    def _apply(self, request: dict[str, Any]) -> Answer:
+        asked = Path(str(request["file"]))
+        if asked.resolve() != self._herd.resolve() or request.get("partial"):
+            raise InvalidDeclaration(
+                f"the running agent enforces all of {self._herd}, and nothing else",
+                where=str(asked),
+                cure="change that file, or end the agent",
+            )
+        documents = self._read_herd(self._herd)
+        answer = self._agent.service.apply(documents, confirmed=bool(request.get("confirmed")))
+        self._held = None
+        self._agent.look_everywhere()
+        return answer
+
+    def _confirm(self) -> Answer:
+        if self._held is None:
+            return {"message": "nothing is held"}
+        unsafe = self._agent.service.danger(self._held)
+        self._accept(self._held)
+        return {"message": f"confirmed: {unsafe or 'the held file'}"}

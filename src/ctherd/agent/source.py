@@ -1,0 +1,50 @@
+"""The seam between the agent and whoever tells it what is wanted: a file, or a server."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from ctherd.model.document import Document, NetnsName
+from ctherd.service.host import Answer, HostService
+
+
+class Enforcer(Protocol):
+    """What a source may ask of the agent; all of it happens in the agent's event loop."""
+
+    @property
+    def service(self) -> HostService:
+        """Plans, applies and shows on this host."""
+
+    def accept(self, documents: Iterable[Document], *, complete: bool = True) -> None:
+        """Make *documents* true; *complete* means that nothing else is wanted."""
+
+    def look_everywhere(self) -> None:
+        """Observe every netns again."""
+
+
+class Source(Protocol):
+    """Where documents come from.
+
+    Nothing may be removed that is merely not known yet: until a source knows everything that is
+    wanted, what it accepts is not complete.
+    """
+
+    def begin(self, agent: Enforcer) -> None:
+        """Say what is wanted, as far as it is known at once, and tell *agent* from now on."""
+
+    async def run(self) -> None:
+        """Keep telling, until cancelled."""
+
+    def reload(self) -> None:
+        """Read again what an operator may have changed."""
+
+    def reconciled(self, names: Sequence[NetnsName]) -> None:
+        """These netns were looked at just now."""
+
+    def answer(self, request: dict[str, Any]) -> Answer:
+        """Answer a plan, apply or confirm of the control socket.
+
+        Raises: CtherdError.
+        """
+
+    def close(self) -> None:
+        """Let go of everything."""
