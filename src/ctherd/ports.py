@@ -69,7 +69,7 @@ class Refusal:
 class Committed(NamedTuple):
     """The transaction happened, but for what the kernel *refused*; *generation* is the new one.
 
-    Shape: *families* tells for which families the kernel made the helpers that are new here.
+    Shape: *families* as in Observation, with the helpers that are new here.
     """
 
     netns: NetnsName

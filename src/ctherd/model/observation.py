@@ -31,7 +31,8 @@ class Observation:
     *damage* names, in words, everything else inside our place that is missing or not planned;
     *guarded* is true while the kernel lets nobody but us change it; *holder* says, for FOREIGN,
     who has the place, and *mark* which mark it bears, "" if none that could be of a ctherd;
-    *families* tells for which families the kernel made each helper.
+    *families* tells for which families the kernel made the helpers that were seen so far, here or
+    elsewhere.
     """
 
     netns: NetnsName

@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
 
@@ -61,13 +62,8 @@ class Dialogue:
 
         Shape: the message is valid until the next question.
         """
-        try:
-            for message in self._answers(_table_question(operation, body), dump=False):
-                return message
-        except DataplaneError as error:
-            if error.errno != errno.ENOENT:
-                raise
-        return None
+        question = _table_question(operation, body)
+        return next(self._answers(question, dump=False, nothing=errno.ENOENT), None)
 
     def dump(self, operation: Operation, body: bytes) -> Iterator[Message]:
         """Yield everything that *body* selects; each message is valid until the next is taken."""
@@ -91,21 +87,28 @@ class Dialogue:
 
         Shape: an error's sequence number is 1 + the index of its request, 0 for the whole.
         """
-        self.transport.send(nft.batch(requests, generation))
+        return self.carry_out(nft.batch(requests, generation), len(requests))
+
+    def carry_out(self, batch: bytes, last: int) -> list[Answer]:
+        """Carry out a transaction that is encoded already, as ``commit`` does.
+
+        Shape: *last* is the sequence number of its last request, which asks for acknowledgement.
+        """
+        self.transport.send(batch)
         answers: list[Answer] = []
         while True:
             try:
                 datagram = self.transport.receive(wait=False)
             except BlockingIOError:
                 break
+            # Errors precede the acknowledgement: where it comes first, there are none.
+            if not answers and wire.says_yes(datagram, last):
+                return []
             answers += [
                 wire.answer(each)
                 for each in wire.messages(datagram)
                 if each.kind == wire.NLMSG_ERROR and each.sequence < _FIRST_QUESTION
             ]
-            # Errors precede the acknowledgement, so a first answer without errno is the last.
-            if len(answers) == 1 and answers[0] == (len(requests), 0, ""):
-                return []
         errors = [each for each in answers if each.errno]
         if not errors:
             raise DataplaneError(
@@ -113,7 +116,8 @@ class Dialogue:
             )
         return errors
 
-    def _answers(self, question: Question, *, dump: bool) -> Iterator[Message]:
+    def _answers(self, question: Question, *, dump: bool, nothing: int = 0) -> Iterator[Message]:
+        """Yield the answers; an error with errno *nothing* says that there are none."""
         sequence = next(self._sequences)
         kind, family, body, words = question
         flags = wire.NLM_F_DUMP if dump else 0
@@ -125,7 +129,9 @@ class Dialogue:
                 if message.kind == wire.NLMSG_DONE:
                     return
                 if message.kind == wire.NLMSG_ERROR:
-                    self._raise(wire.answer(message), words)
+                    answer = wire.answer(message)
+                    if answer.errno != nothing:
+                        self._raise(answer, words)
                     return
                 yield message
                 if not dump:
@@ -143,5 +149,6 @@ class Dialogue:
             )
 
 
+@lru_cache(maxsize=64)
 def _table_question(operation: Operation, body: bytes) -> Question:
     return Question(nft.kind(operation), nft.NFPROTO_INET, body, operation.name)

@@ -4,7 +4,7 @@ Bodies carry no header: the batch gives each its sequence number, by which the k
 name it. Source: linux/netfilter/nf_tables.h, nfnetlink.h.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum, IntFlag
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
@@ -108,7 +108,6 @@ def kind(operation: Operation) -> int:
     return _SUBSYSTEM_BITS | operation
 
 
-_REQUEST_AND_ACK: Final = wire.NLM_F_REQUEST | wire.NLM_F_ACK
 _BEGIN: Final = wire.netfilter_message(BATCH_BEGIN, 0, 0, 0, b"", SUBSYSTEM)
 _BEGIN_AT: Final = wire.netfilter_message(
     BATCH_BEGIN, 0, 0, 0, u32(_BATCH_GENERATION, 0), SUBSYSTEM
@@ -123,19 +122,23 @@ def batch(requests: Sequence[Request], generation: int | None) -> bytes:
     With *generation* the kernel carries it out only if the ruleset is still at that generation.
     The last request is acknowledged, so that silence is never taken for success.
     """
-    parts = [_BEGIN if generation is None else _BEGIN_AT + generation.to_bytes(4, "big")]
     last = len(requests)
-    for sequence, (operation, flags, body) in enumerate(requests, 1):
-        asked = flags | (_REQUEST_AND_ACK if sequence == last else wire.NLM_F_REQUEST)
-        # Packed here: a call would be made for every message of every router.
-        parts.append(
-            wire.NETFILTER_HEADER.pack(
-                20 + len(body), _SUBSYSTEM_BITS | operation, asked, sequence, 0, NFPROTO_INET, 0, 0
-            )
-        )
-        parts.append(body)
-    parts.append(_END)
-    return b"".join(parts)
+    numbered = enumerate(requests, 1)
+    return enveloped([message(each, n, acknowledge=n == last) for n, each in numbered], generation)
+
+
+def enveloped(messages: Iterable[bytes], generation: int | None) -> bytes:
+    """Make a transaction of *messages*."""
+    begin = _BEGIN if generation is None else _BEGIN_AT + generation.to_bytes(4, "big")
+    return b"".join((begin, *messages, _END))
+
+
+def message(request: Request, sequence: int, *, acknowledge: bool) -> bytes:
+    """Encode one message of a transaction."""
+    operation, flags, body = request
+    if acknowledge:
+        flags |= wire.NLM_F_ACK
+    return wire.netfilter_message(_SUBSYSTEM_BITS | operation, flags, sequence, NFPROTO_INET, body)
 
 
 def get(operation: Operation, sequence: int, body: bytes = b"", *, dump: bool = False) -> bytes:
@@ -157,6 +160,7 @@ def comment(words: str) -> bytes:
     return bytes((COMMENT, len(raw))) + raw
 
 
+@cache
 def table_name(name: str) -> bytes:
     """Encode the body that names a table, in a question or a deletion."""
     return string(1, name)
@@ -296,6 +300,7 @@ def key_type(types: Iterable[int]) -> int:
     return packed
 
 
+@cache
 def set_place(table: str, name: str) -> bytes:
     """Encode the body that names a set or map, or asks for its elements."""
     return string(1, table) + string(2, name)
@@ -306,7 +311,7 @@ def new_elements(table: str, name: str, elements: Iterable[Element]) -> list[Req
     return new_encoded_elements(table, name, [element(*each) for each in elements])
 
 
-def new_encoded_elements(table: str, name: str, encoded: Iterable[bytes]) -> list[Request]:
+def new_encoded_elements(table: str, name: str, encoded: Sequence[bytes]) -> list[Request]:
     """Add elements that are bytes already."""
     return _element_requests(Operation.NEWSETELEM, wire.NLM_F_CREATE, table, name, encoded)
 
@@ -329,21 +334,22 @@ def element(key: bytes, end: bytes | None, target: str) -> bytes:
 
 
 def _element_requests(
-    operation: Operation, flags: int, table: str, name: str, items: Iterable[bytes]
+    operation: Operation, flags: int, table: str, name: str, items: Sequence[bytes]
 ) -> list[Request]:
     place = set_place(table, name)
-    requests: list[Request] = []
-    run: list[bytes] = []
-    size = 0
-    for item in items:
-        if size + len(item) > _ELEMENT_RUN_BYTES:
-            requests.append(Request(operation, flags, place + nested(3, *run)))
-            run, size = [], 0
-        run.append(item)
-        size += len(item)
-    if run:
-        requests.append(Request(operation, flags, place + nested(3, *run)))
-    return requests
+    return [Request(operation, flags, place + nested(3, *run)) for run in _runs(items)]
+
+
+def _runs(items: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Cut *items* into as few runs as fit into an attribute each."""
+    start = size = 0
+    for index, length in enumerate(map(len, items)):
+        if size + length > _ELEMENT_RUN_BYTES:
+            yield items[start:index]
+            start, size = index, 0
+        size += length
+    if size:
+        yield items[start:]
 
 
 def u16_key(value: int) -> bytes:

@@ -34,6 +34,8 @@ NETFILTER_HEADER: Final = struct.Struct("=IHHIIBBH")
 """size, kind, flags, sequence, port id, family, version, resource: nlmsghdr and nfgenmsg"""
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _ERRNO: Final = struct.Struct("=i")
+_ACKNOWLEDGEMENT: Final = struct.Struct("=4xH2xI4xi")
+"""kind, sequence and errno of an answer, which is all that a yes consists of"""
 _U16: Final = struct.Struct(">H")
 _U32: Final = struct.Struct(">I")
 _RESOURCE: Final = struct.Struct(">H")
@@ -166,6 +168,13 @@ def number(payload: memoryview | bytes) -> int:
 def signed(payload: memoryview | bytes) -> int:
     """Decode a big-endian two's complement attribute of any width."""
     return int.from_bytes(payload, "big", signed=True)
+
+
+def says_yes(datagram: memoryview, sequence: int) -> bool:
+    """Tell whether *datagram* acknowledges the message that bore *sequence*."""
+    if len(datagram) < _ACKNOWLEDGEMENT.size:
+        return False
+    return _ACKNOWLEDGEMENT.unpack_from(datagram) == (NLMSG_ERROR, sequence, 0)
 
 
 def answer(received: Message) -> Answer:

@@ -1,5 +1,6 @@
 """The nf_tables dataplane: one table per netns, guarded by the kernel where it can.
 
 ``layout`` says what our table looks like, ``render`` turns changes into messages, ``observe``
-turns the kernel's answers into an Observation, ``dataplane`` carries both over a transport.
+turns the kernel's answers into an Observation, ``commit`` carries out a transaction (most make a
+new table, and are ``fresh``), and ``dataplane`` holds the sockets.
 """

@@ -8,42 +8,29 @@ our table it is true at any generation.
 
 import errno
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
-from ctherd.dataplane.nftables import layout, render
-from ctherd.dataplane.nftables.observe import (
-    Contents,
-    read_contents,
-    read_families,
-    read_table,
-)
+from ctherd.dataplane.nftables import layout
+from ctherd.dataplane.nftables.commit import KernelFacts, commit
+from ctherd.dataplane.nftables.observe import Contents, read_contents, read_table
 from ctherd.dataplane.nftables.place import Place
 from ctherd.dataplane.nftables.probe import can_guard
-from ctherd.dataplane.nftables.render import Delta, HelperOn, Step
 from ctherd.errors import CtherdError, DataplaneError
-from ctherd.model.assignment import AssignmentKey
-from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Observation, Ownership, Tag, Unchanged
 from ctherd.netlink.dialogue import Dialogue
-from ctherd.netlink.nf_tables import Operation, Request, TableFlag
+from ctherd.netlink.nf_tables import TableFlag
 from ctherd.netlink.nf_tables_read import Table
 from ctherd.netlink.transport import Transport
-from ctherd.netlink.wire import Answer
 from ctherd.netns.directory import Namespace
 from ctherd.ports import (
     Capabilities,
-    Committed,
     Moved,
     Observed,
     ObserveRequest,
     Outcome,
-    Refusal,
     Transaction,
 )
-
-_GUARD: Final = TableFlag.OWNER | TableFlag.PERSIST
-_NO_GUARD: Final = TableFlag(0)
 
 
 class NamespaceOpener(Protocol):
@@ -77,18 +64,13 @@ class NftablesDataplane:
         self._own_table = own_table
         self._describe_port = describe_port
         self._places: dict[NetnsName, Place] = {}
-        self._capabilities: Capabilities | None = None
-        # Which families a helper serves is the kernel's affair, not one netns'.
-        self._families: dict[HelperOn, frozenset[Family]] = {}
+        self._known: KernelFacts | None = None
 
     # -- ports.Dataplane -------------------------------------------------------------------------
 
     def capabilities(self) -> Capabilities:
         """Say what this dataplane can do; the kernel is asked once, in a scratch netns."""
-        if self._capabilities is None:
-            guards = self._own_table and can_guard(self._opener.scratch())
-            self._capabilities = Capabilities(guards=guards, events=True, destinations=True)
-        return self._capabilities
+        return Capabilities(guards=self._facts().guards, events=True, destinations=True)
 
     def identify(self, names: Sequence[NetnsName]) -> list[int | CtherdError]:
         """Return the cookie of the netns that each name leads to now."""
@@ -108,6 +90,11 @@ class NftablesDataplane:
             place = self._places.pop(name, None)
             if place is not None:
                 place.namespace.close()
+
+    def _facts(self) -> KernelFacts:
+        if self._known is None:
+            self._known = KernelFacts(self._own_table and can_guard(self._opener.scratch()))
+        return self._known
 
     # -- what else the nf_tables side offers -----------------------------------------------------
 
@@ -187,7 +174,8 @@ class NftablesDataplane:
             guarded = table.owner == place.namespace.transport.portid
             place.claimable = TableFlag.PERSIST in table.flags
             contents = read_contents(place.dialogue, table)
-            self._families.update(contents.families)
+        families = self._facts().families
+        families.update(contents.families)
         place.generation = generation
         place.learn(ownership, contents.live, guarded=guarded)
         return Observation(
@@ -199,7 +187,7 @@ class NftablesDataplane:
             guarded=guarded,
             holder=holder,
             mark=layout.tag_of(table.comment) if table is not None else "",
-            families=contents.families,
+            families=families,
         )
 
     def _holder(self, place: Place, table: Table, tag: Tag | None) -> str:
@@ -223,114 +211,11 @@ class NftablesDataplane:
         if place.generation != transaction.generation and not place.guarded:
             return Moved(transaction.netns)
         try:
-            return self._commit_what_the_kernel_takes(place, transaction)
+            return commit(place, transaction, self._facts())
         except OSError as error:
             return _transport_error("commit", transaction.netns, error)
         except CtherdError as error:
             return error
-
-    def _commit_what_the_kernel_takes(self, place: Place, transaction: Transaction) -> Outcome:
-        """Commit; whatever the kernel refuses is left out, and the rest is tried again."""
-        refused: dict[AssignmentKey, Refusal] = {}
-        one_by_one = False
-        while True:
-            changes = tuple(each for each in transaction.changes if each.key not in refused)
-            delta = place.delta(changes)
-            steps = self._steps(place, transaction, delta, one_by_one=one_by_one)
-            if not steps:
-                return Committed(transaction.netns, place.generation, place.guarded, refused)
-            errors = self._send(place, [step.request for step in steps])
-            if errors is None:
-                return Moved(transaction.netns)
-            if not errors:
-                place.apply(delta)
-                self._remember_guard(place, steps)
-                return Committed(
-                    transaction.netns,
-                    place.generation,
-                    place.guarded,
-                    refused,
-                    self._families_of(place, delta),
-                )
-            culprits = _blame(steps, errors, transaction.netns)
-            coarse = any(step.coarse for step, _ in culprits)
-            if coarse and not one_by_one:
-                one_by_one = True
-                continue
-            refused |= {
-                key: Refusal(answer.errno, answer.in_words)
-                for step, answer in culprits
-                for key in step.concerns
-            }
-
-    def _steps(
-        self, place: Place, transaction: Transaction, delta: Delta, *, one_by_one: bool
-    ) -> list[Step]:
-        flags = _GUARD if self.capabilities().guards else _NO_GUARD
-        exists = place.ownership is Ownership.OURS
-        target = place.after(delta)
-        if not target:
-            return [render.delete()] if exists else []
-        if not exists:
-            return render.create(target, transaction.tag, flags, one_by_one=one_by_one)
-        anew = transaction.repair or place.needs_other_maps(delta)
-        if anew or (transaction.claim and not place.claimable):
-            return render.recreate(target, transaction.tag, flags, one_by_one=one_by_one)
-        steps = render.update(delta, one_by_one=one_by_one)
-        return [render.claim(flags), *steps] if transaction.claim else steps
-
-    def _send(self, place: Place, requests: list[Request]) -> list[Answer] | None:
-        """Send one transaction; None if somebody else moved the ruleset since we looked."""
-        errors = place.dialogue.commit(requests, place.generation)
-        if not errors:
-            place.generation = place.generation % 0xFFFFFFFF + 1
-            return []
-        if not _moved(errors):
-            return errors
-        # ERESTART. A table that the kernel guards, or one whose creation is exclusive, needs no
-        # generation: nobody can have changed it, and an existing one makes the creation fail.
-        if not place.guarded and place.ownership is not Ownership.ABSENT:
-            return None
-        errors = place.dialogue.commit(requests, None)
-        if not errors:
-            place.generation = place.dialogue.generation()
-            return []
-        return None if errors[0].errno == errno.EEXIST and errors[0].sequence == 1 else errors
-
-    def _families_of(self, place: Place, delta: Delta) -> dict[HelperOn, frozenset[Family]]:
-        """Return for which families the objects in *delta* were made; asked once per helper."""
-        used = {(key.helper, key.protocol) for key in delta.added}
-        if not used <= self._families.keys() and place.live:
-            self._families.update(read_families(place.dialogue))
-        return {each: self._families[each] for each in used if each in self._families}
-
-    def _remember_guard(self, place: Place, steps: list[Step]) -> None:
-        place.ownership = Ownership.OURS if place.live else Ownership.ABSENT
-        if any(step.request.operation is Operation.NEWTABLE for step in steps):
-            place.guarded = place.claimable = self.capabilities().guards
-        place.guarded = place.guarded and bool(place.live)
-
-
-def _moved(errors: list[Answer]) -> bool:
-    return errors[0].errno == errno.ERESTART
-
-
-def _blame(steps: list[Step], errors: list[Answer], netns: NetnsName) -> list[tuple[Step, Answer]]:
-    """Pair each error with the step that it names.
-
-    Raises: DataplaneError if an error is nobody's fault among the assignments.
-    """
-    culprits: list[tuple[Step, Answer]] = []
-    for answer in errors:
-        step = steps[answer.sequence - 1] if 1 <= answer.sequence <= len(steps) else None
-        if step is None or not step.concerns:
-            if culprits:
-                # It only follows from a refusal already found: gone with it, or seen again.
-                continue
-            what = "commit" if step is None else step.request.operation.name
-            raise DataplaneError(what, netns=netns, errno=answer.errno, words=answer.words)
-        culprits.append((step, answer))
-    return culprits
 
 
 def _transport_error(operation: str, netns: NetnsName, error: OSError) -> DataplaneError:

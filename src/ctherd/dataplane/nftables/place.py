@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from ctherd.dataplane.nftables import layout
 from ctherd.dataplane.nftables.render import Delta, HelperOn
-from ctherd.model.assignment import AssignmentKey, Destinations
 from ctherd.model.observation import Live, Ownership
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netns.directory import Namespace
@@ -18,6 +17,8 @@ class Place:
 
     While *guarded* holds nobody else can change the table, so it is true at any generation. Only a
     table made with the guard in mind is *claimable*; any other has to be made anew to be guarded.
+    Shape: *live* is replaced, never changed; *users* of each object are counted when a table that
+    stays is first changed, and kept up to date from then on.
     """
 
     namespace: Namespace
@@ -26,56 +27,60 @@ class Place:
     ownership: Ownership = Ownership.ABSENT
     guarded: bool = False
     claimable: bool = False
-    live: dict[AssignmentKey, Destinations] = field(default_factory=dict)
-    users: Counter[HelperOn] = field(default_factory=Counter)
+    live: Live = field(default_factory=dict)
+    users: Counter[HelperOn] | None = None
 
     def learn(self, ownership: Ownership, live: Live, *, guarded: bool) -> None:
         """Take over what was just read, or just committed, as a whole."""
         self.ownership = ownership
         self.guarded = guarded
-        self.live = dict(live)
-        self.users = Counter((key.helper, key.protocol) for key in live)
+        self.live = live
+        self.users = None
 
     def delta(self, changes: tuple[Change, ...]) -> Delta:
         """Return what *changes* take out of the table and put into it."""
         removed, added = {}, {}
-        users: Counter[HelperOn] = Counter()
+        more: Counter[HelperOn] = Counter()
         for change in changes:
             if change.key in self.live:
                 removed[change.key] = self.live[change.key]
-                users[change.key.helper, change.key.protocol] -= 1
+                more[change.key.helper, change.key.protocol] -= 1
             if change.after is not None:
                 added[change.key] = change.after
-                users[change.key.helper, change.key.protocol] += 1
+                more[change.key.helper, change.key.protocol] += 1
+        users = self._users()
         return Delta(
+            self._after(removed, added),
             removed,
             added,
-            made=[each for each, more in users.items() if more > 0 and not self.users[each]],
-            unused=[each for each, more in users.items() if more and not self.users[each] + more],
+            made=[each for each, count in more.items() if count > 0 and not users[each]],
+            unused=[each for each, count in more.items() if count and not users[each] + count],
         )
 
     def apply(self, delta: Delta) -> None:
         """Remember that *delta* happened."""
-        for key in delta.removed:
-            del self.live[key]
-            self.users[key.helper, key.protocol] -= 1
-        for key, destinations in delta.added.items():
-            self.live[key] = destinations
-            self.users[key.helper, key.protocol] += 1
-        self.users += Counter()  # drops the zeros
+        users = self._users()
+        users.subtract((key.helper, key.protocol) for key in delta.removed)
+        users.update((key.helper, key.protocol) for key in delta.added)
+        self.users = +users  # without the zeros
+        self.live = delta.target
 
     def needs_other_maps(self, delta: Delta) -> bool:
         """Tell whether the set of maps changes, which only making the table anew can do."""
         touched = (*delta.removed.values(), *delta.added.values())
         if self.live and not any(touched):
             return False
-        return layout.maps_for(self.live.values()) != layout.maps_for(self.after(delta).values())
+        return layout.maps_for(self.live.values()) != layout.maps_for(delta.target.values())
 
-    def after(self, delta: Delta) -> dict[AssignmentKey, Destinations]:
-        """Return what will be live once *delta* has happened."""
+    def _users(self) -> Counter[HelperOn]:
+        if self.users is None:
+            self.users = Counter((key.helper, key.protocol) for key in self.live)
+        return self.users
+
+    def _after(self, removed: Live, added: Live) -> Live:
         # Copied whole, then touched where it changes: a thousand keys are not looked at one by one.
-        target = self.live.copy()
-        for key in delta.removed:
+        target = dict(self.live)
+        for key in removed:
             del target[key]
-        target.update(delta.added)
+        target.update(added)
         return target

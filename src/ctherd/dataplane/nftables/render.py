@@ -1,7 +1,6 @@
 """Changes to messages: the steps of a transaction, and whom a refusal of each concerns."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -32,18 +31,19 @@ class Step(NamedTuple):
     coarse: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(NamedTuple):
     """What leaves and what enters a table that stays.
 
-    Shape: of a replaced assignment *removed* holds the old destinations, *added* the new;
-    *made* and *unused* are the objects whose first user comes and whose last user goes.
+    Shape: *target* is all that is live then; of a replaced assignment *removed* holds the old
+    destinations, *added* the new; *made* and *unused* are the objects whose first user comes and
+    whose last user goes.
     """
 
-    removed: Live = field(default_factory=dict)
-    added: Live = field(default_factory=dict)
-    made: Iterable[HelperOn] = ()
-    unused: Iterable[HelperOn] = ()
+    target: Live
+    removed: Live
+    added: Live
+    made: Sequence[HelperOn]
+    unused: Sequence[HelperOn]
 
 
 def create(target: Live, tag: str, flags: TableFlag, *, one_by_one: bool) -> list[Step]:
@@ -54,18 +54,14 @@ def create(target: Live, tag: str, flags: TableFlag, *, one_by_one: bool) -> lis
     travel in messages of their own, so that an error names it.
     """
     shapes = layout.maps_for(target.values())
-    if one_by_one or len(shapes) > 1:
-        placed = {key: layout.elements(key, scope) for key, scope in target.items()}
-        inserted = _insert(placed, one_by_one=one_by_one)
-    else:
-        inserted = _insert_for_any(target)
+    placed = {key: layout.elements(key, scope) for key, scope in target.items()}
     return [
         Step(nft.new_table(layout.TABLE, flags, layout.mark(tag), exclusive=True)),
-        *_chains(),
+        *chains(),
         *_objects(dict.fromkeys((key.helper, key.protocol) for key in target), target),
-        *_maps(shapes),
-        *inserted,
-        *_rules(shapes),
+        *maps(shapes),
+        *_insert(placed, one_by_one=one_by_one),
+        *rules(shapes),
     ]
 
 
@@ -114,7 +110,8 @@ def _only_in(some: Live, others: Live) -> Placed:
 
 
 @cache
-def _chains() -> tuple[Step, ...]:
+def chains() -> tuple[Step, ...]:
+    """Return the steps that make our chains."""
     return tuple(
         Step(nft.new_base_chain(layout.TABLE, name, hook, layout.PRIORITY))
         for name, hook in layout.CHAINS.items()
@@ -122,7 +119,8 @@ def _chains() -> tuple[Step, ...]:
 
 
 @cache
-def _maps(shapes: tuple[MapShape, ...]) -> tuple[Step, ...]:
+def maps(shapes: tuple[MapShape, ...]) -> tuple[Step, ...]:
+    """Return the steps that make maps of these *shapes*."""
     return tuple(
         Step(
             nft.new_object_map(
@@ -138,7 +136,8 @@ def _maps(shapes: tuple[MapShape, ...]) -> tuple[Step, ...]:
 
 
 @cache
-def _rules(shapes: tuple[MapShape, ...]) -> tuple[Step, ...]:
+def rules(shapes: tuple[MapShape, ...]) -> tuple[Step, ...]:
+    """Return the steps that let both chains look packets up in maps of these *shapes*."""
     return tuple(
         Step(nft.new_rule(layout.TABLE, chain, layout.rule_expressions(shape)))
         for chain in layout.CHAINS
@@ -151,11 +150,12 @@ def _objects(wanted: Iterable[HelperOn], users: Iterable[AssignmentKey]) -> list
     for key in users:
         if (concerned := by_object.get((key.helper, key.protocol))) is not None:
             concerned.append(key)
-    return [Step(_object(*each), tuple(keys)) for each, keys in by_object.items()]
+    return [Step(helper_object(*each), tuple(keys)) for each, keys in by_object.items()]
 
 
 @cache
-def _object(helper: str, protocol: Protocol) -> Request:
+def helper_object(helper: str, protocol: Protocol) -> Request:
+    """Return the request for the object of *helper* on *protocol*."""
     name = layout.object_name(helper, protocol)
     return nft.new_ct_helper(layout.TABLE, name, helper, protocol.number)
 
@@ -173,17 +173,6 @@ def _insert_together(placed: Placed) -> list[Step]:
         for shape, elements in _by_map(placed).items()
         for request in nft.new_elements(layout.TABLE, shape.name, elements)
     ]
-
-
-def _insert_for_any(target: Iterable[AssignmentKey]) -> list[Step]:
-    """Insert what serves any destination: only the port has to be encoded."""
-    keys = tuple(target)
-    encoded = []
-    for protocol, port, helper in keys:
-        before, after = layout.around_port(helper, protocol)
-        encoded.append(before + port.to_bytes(2, "big") + after)
-    requests = nft.new_encoded_elements(layout.TABLE, layout.ANY_MAP.name, encoded)
-    return [Step(request, keys, coarse=len(keys) > 1) for request in requests]
 
 
 def _remove(placed: Placed) -> list[Step]:
