@@ -103,6 +103,30 @@ def test_the_end_of_an_owner_begins_no_generation(world: World, flags: int) -> N
         owner.close()
 
 
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (new_chain(), errno.EINVAL),
+        (new_chain("regular", None), errno.EINVAL),
+        (nft(raw.DELCHAIN, raw.text(1, "t") + raw.text(3, "pre")), errno.EINVAL),
+        (nft(raw.DELCHAIN, raw.text(1, "t") + raw.text(3, "regular")), 0),
+        (new_chain("another"), 0),
+        (new_map(), 0),
+        (nft(raw.DELRULE, raw.text(1, "t")), 0),
+    ],
+    ids=[
+        *("base chain again", "regular chain again", "base chain deleted"),
+        *("regular chain deleted", "new chain", "map again", "rules deleted"),
+    ],
+)
+def test_a_claim_precedes_changes_of_chains(world: World, change: bytes, code: int) -> None:
+    """A table does not change behind an update of a chain, or the end of a base chain."""
+    first, second = planted(world), world.connect()
+    first.do(new_chain(), new_chain("regular", None))
+    first.close()
+    assert second.errno(change, new_table(flags=GUARDED)) == code
+
+
 def test_an_orphan_is_claimed(world: World) -> None:
     """A new socket becomes the owner, keeps handle, content and comment, and guards at once."""
     first, second, third = planted(world), world.connect(), world.connect()

@@ -40,6 +40,7 @@ def new(transaction: Transaction, message: Message) -> None:
     if message.flags & REPLACE:
         raise Refused(errno.EOPNOTSUPP)
     changed = _update(existing, attributes, policy)
+    transaction.unsettle(table)
     transaction.touch(table.key).chains[name.text] = changed
 
 
@@ -55,6 +56,8 @@ def delete(transaction: Transaction, message: Message) -> None:
     others = (c for c in table.chains.values() if c.name != name.text)
     if any(name.text in rule.chains for chain in others for rule in chain.rules):
         raise Refused(errno.EBUSY, at=name)
+    if table.chains[name.text].hook is not None:
+        transaction.unsettle(table)
     del transaction.touch(table.key).chains[name.text]
 
 

@@ -99,6 +99,9 @@ def _update(transaction: Transaction, table: Table, flags: int | None) -> None:
         raise Refused(errno.EOPNOTSUPP)
     if (wanted ^ table.flags) & TableFlag.PERSIST:
         raise Refused(errno.EOPNOTSUPP)
+    transaction.check_settled(table)
+    if claims or (wanted ^ table.flags) & TableFlag.DORMANT:
+        transaction.unsettle(table)
     draft = transaction.touch(table.key)
     draft.flags = wanted
     if claims:

@@ -36,6 +36,7 @@ class Transaction:
     abilities: Abilities
     effective: bool = False
     _declared_sets: list[tuple[int, _SetIdentity]] = field(default_factory=list)
+    _unsettled: set[int] = field(default_factory=set)
     _tables: dict[TableKey, Table] = field(init=False)
     _copied: set[TableKey] = field(default_factory=set)
     _last_handle: int = field(init=False)
@@ -84,6 +85,19 @@ class Transaction:
     def keys(self, family: int) -> list[TableKey]:
         """List the tables of *family*; 0 is all."""
         return [key for key in self._tables if family in (0, key[0])]
+
+    def unsettle(self, table: Table) -> None:
+        """Note a change after which the flags of *table* cannot change in this batch."""
+        self._unsettled.add(table.handle)
+
+    def check_settled(self, table: Table) -> None:
+        """Refuse to change the flags of *table* behind such a change.
+
+        Raises: Refused, EINVAL.
+        Source: nft_table_pending_update in nf_tables_api.c.
+        """
+        if table.handle in self._unsettled:
+            raise Refused(errno.EINVAL)
 
     def next_table_handle(self) -> int:
         """Return a handle that no table had before."""
