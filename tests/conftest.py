@@ -1,7 +1,9 @@
 """What every test shares: golden files, Hypothesis profiles, and skips that nobody overlooks."""
 
+import fcntl
 import os
-from collections.abc import Callable, Generator, Sequence
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,14 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         assert text == path.read_text(encoding="utf-8"), "`make golden` accepts the change"
 
     return compare
+
+
+@pytest.fixture
+def only_agent() -> Iterator[None]:
+    """Wait until no other test run has an agent: the host has one directory of namespaces."""
+    with open(Path(tempfile.gettempdir(), "ctherd-tests.lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:

@@ -38,17 +38,21 @@ def watchdog_interval_s() -> float | None:
     return int(allowed_us) / 2_000_000
 
 
-def kept_fds() -> list[int]:
-    """Return the descriptors that systemd kept for us, and take them out of the environment."""
+def kept_fds() -> dict[int, str]:
+    """Return the descriptors that systemd kept for us, and take them out of the environment.
+
+    Shape: descriptor → the name under which it was kept, "" if systemd does not tell.
+    """
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
+        return {}
     count = int(os.environ.get("LISTEN_FDS", "0"))
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":") + [""] * count
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
     fds = list(range(_FIRST_FD, _FIRST_FD + count))
     for fd in fds:
         os.set_inheritable(fd, False)
-    return fds
+    return dict(zip(fds, names, strict=False))
 
 
 def fd_name(netns: str) -> str:

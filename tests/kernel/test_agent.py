@@ -11,6 +11,8 @@ from ctherd.process import CommandFailed
 from tests.kernel.conftest import MakeNetns
 from tests.kernel.host import FTP, TFTP, Host, assigned, becomes, nft
 
+pytestmark = pytest.mark.usefixtures("only_agent")
+
 
 def test_the_agent_follows_its_file(host: Host, netns: Namespace) -> None:
     """What is renamed into place is made true, and SIGTERM leaves the kernel as it is."""

@@ -6,11 +6,17 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from ctherd.lab.namespace import Namespace
+from tests.kernel.conftest import MakeNetns
+
+pytestmark = pytest.mark.usefixtures("only_agent")
 
 
 @contextmanager
@@ -21,10 +27,11 @@ def manager(path: Path) -> Iterator[socket.socket]:
         yield listener
 
 
-def start(directory: Path, kept: int | None = None) -> "subprocess.Popen[bytes]":
+def start(directory: Path, kept: int | None = None, name: str = "") -> "subprocess.Popen[bytes]":
     """Start the agent as systemd does: with the kept descriptor as number 3, and its own pid."""
     agent = f"exec {sys.executable} -m ctherd --config {directory}/ctherd.toml agent"
-    script = agent if kept is None else f"exec 3<&{kept}; LISTEN_FDS=1 LISTEN_PID=$$ {agent}"
+    given = f"LISTEN_FDS=1 LISTEN_FDNAMES={name} LISTEN_PID=$$"
+    script = agent if kept is None else f"exec 3<&{kept}; {given} {agent}"
     return subprocess.Popen(
         ["bash", "-c", script],
         env={**os.environ, "NOTIFY_SOCKET": str(directory / "notify")},
@@ -32,16 +39,35 @@ def start(directory: Path, kept: int | None = None) -> "subprocess.Popen[bytes]"
     )
 
 
-def until_ready(listener: socket.socket) -> int | None:
-    """Wait for READY=1; return the descriptor that was given into keeping before."""
-    kept = None
-    while True:
-        message, ancillary, _, _ = listener.recvmsg(4096, socket.CMSG_SPACE(4))
-        if message.startswith(b"FDSTORE=1"):
-            ((_, _, data),) = ancillary
-            (kept,) = array.array("i", data)
-        if b"READY=1" in message:
-            return kept
+@dataclass
+class Store:
+    """The descriptors that the agent gave into keeping, by name, and the names it took out."""
+
+    kept: dict[str, int] = field(default_factory=dict)
+    taken_out: list[str] = field(default_factory=list)
+
+    def hear(self, listener: socket.socket, until: Callable[[str], bool]) -> None:
+        """Do as the agent says, until it has said something."""
+        while True:
+            message, ancillary, _, _ = listener.recvmsg(4096, socket.CMSG_SPACE(4))
+            said = dict(line.split("=", 1) for line in message.decode().splitlines())
+            if "FDSTORE" in said:
+                ((_, _, data),) = ancillary
+                (self.kept[said["FDNAME"]],) = array.array("i", data)
+            if "FDSTOREREMOVE" in said:
+                self.taken_out.append(said["FDNAME"])
+            if until(message.decode()):
+                return
+
+    def close(self) -> None:
+        for fd in self.kept.values():
+            os.close(fd)
+
+
+def until_ready(listener: socket.socket) -> Store:
+    store = Store()
+    store.hear(listener, lambda said: "READY=1" in said)
+    return store
 
 
 def delete_table(netns: Namespace) -> str:
@@ -49,23 +75,26 @@ def delete_table(netns: Namespace) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=False).stderr
 
 
+def declare(directory: Path, *netns: Namespace) -> None:
+    helper = {"helper": "ftp", "protocol": "tcp", "port": 21}
+    routers = [{"name": each.name, "netns": each.name, "helpers": [helper]} for each in netns]
+    (directory / "draft").write_text(json.dumps({"version": 1, "routers": routers}))
+    (directory / "draft").rename(directory / "herd.yaml")
+    (directory / "ctherd.toml").write_text(
+        f'file = "{directory}/herd.yaml"\nstate_dir = "{directory}/state"\nmetrics = ""\n'
+    )
+
+
 def test_the_table_is_guarded_between_two_agents(tmp_path: Path, netns: Namespace) -> None:
     """Between `kill -9` and restart others are refused too, and the new agent owns the table."""
-    helper = {"helper": "ftp", "protocol": "tcp", "port": 21}
-    router = {"name": "edge", "netns": netns.name, "helpers": [helper]}
-    herd = tmp_path / "herd.yaml"
-    herd.write_text(json.dumps({"version": 1, "routers": [router]}))
-    (tmp_path / "ctherd.toml").write_text(
-        f'file = "{herd}"\nstate_dir = "{tmp_path}/state"\nmetrics = ""\n'
-    )
+    declare(tmp_path, netns)
     with manager(tmp_path / "notify") as listener:
         first = start(tmp_path)
-        kept = until_ready(listener)
+        ((name, kept),) = until_ready(listener).kept.items()
         first.kill()
         first.wait()
-        assert kept is not None
         assert "Operation not permitted" in delete_table(netns)
-        second = start(tmp_path, kept)
+        second = start(tmp_path, kept, name)
         try:
             again = until_ready(listener)
             os.close(kept)
@@ -73,6 +102,47 @@ def test_the_table_is_guarded_between_two_agents(tmp_path: Path, netns: Namespac
         finally:
             second.terminate()
             assert second.wait(20) == 0
-        assert again is not None, "what was kept is given into keeping again"
-        os.close(again)
+        assert list(again.kept) == [name], "what was kept is given into keeping again"
+        assert again.taken_out == []
+        again.close()
     assert delete_table(netns) == "", "a table that nobody keeps is not guarded any more"
+
+
+def test_what_left_the_file_is_not_kept(tmp_path: Path, make_netns: MakeNetns) -> None:
+    """A descriptor in the store would keep the netns of a router that is none any more alive."""
+    stays, leaves = make_netns(), make_netns()
+    declare(tmp_path, stays, leaves)
+    with manager(tmp_path / "notify") as listener:
+        agent = start(tmp_path)
+        try:
+            store = until_ready(listener)
+            declare(tmp_path, stays)
+            store.hear(listener, lambda said: "FDSTOREREMOVE" in said)
+        finally:
+            agent.terminate()
+            assert agent.wait(20) == 0
+    assert store.taken_out == [f"ctherd-{leaves.name}"]
+    store.close()
+
+
+def test_what_nobody_asked_for_after_a_restart_is_not_kept(
+    tmp_path: Path, make_netns: MakeNetns
+) -> None:
+    """While no agent ran, a netns was deleted; the store's descriptor is all that keeps it."""
+    stays, dies = make_netns(), make_netns()
+    declare(tmp_path, stays, dies)
+    with manager(tmp_path / "notify") as listener:
+        first = start(tmp_path)
+        kept = until_ready(listener).kept
+        first.kill()
+        first.wait()
+        subprocess.run(["ip", "netns", "del", dies.name], check=True)
+        name = f"ctherd-{dies.name}"
+        second = start(tmp_path, kept[name], name)
+        try:
+            assert until_ready(listener).taken_out == [name]
+        finally:
+            second.terminate()
+            assert second.wait(20) == 0
+    for fd in kept.values():
+        os.close(fd)

@@ -9,6 +9,8 @@ from ctherd.lab.cleanup import remove
 from ctherd.lab.namespace import NETNS_DIR, Namespace
 from tests.kernel.host import FTP, TFTP, Host, assigned, becomes, nft
 
+pytestmark = pytest.mark.usefixtures("only_agent")
+
 
 def rename(old: str, new: str) -> None:
     """Mount the namespace under its new name, then take the old one away."""

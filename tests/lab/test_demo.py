@@ -6,7 +6,7 @@ import pytest
 
 from ctherd.lab.demo import run_demo
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.usefixtures("only_agent")]
 
 
 @pytest.mark.timeout(180)

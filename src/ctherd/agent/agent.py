@@ -48,11 +48,23 @@ class Observer(Protocol):
         """Every netns was looked at."""
 
 
+class Keeper(Protocol):
+    """Who has what guards our tables in safe keeping, while no agent lives."""
+
+    def keep(self, names: Iterable[NetnsName]) -> None:
+        """These netns were looked at."""
+
+    def forget(self, netns: NetnsName) -> None:
+        """This netns is gone."""
+
+    def settle(self) -> None:
+        """Every netns was looked at."""
+
+
 class Agent:
     """Enforces what one source declares.
 
-    Shape: *reload_policy* applies a changed configuration; *keep* puts what guards a netns into
-    safe keeping.
+    Shape: *reload_policy* applies a changed configuration.
     """
 
     def __init__(
@@ -65,7 +77,7 @@ class Agent:
         sweep_interval_s: float,
         reload_policy: Callable[[], None],
         observer: Observer,
-        keep: Callable[[Iterable[NetnsName]], None] = lambda _: None,
+        keeper: Keeper,
     ) -> None:
         self.service = service
         self._reconciler = service.reconciler
@@ -75,7 +87,7 @@ class Agent:
         self._sweep_interval_s = sweep_interval_s
         self._reload_policy = reload_policy
         self._observer = observer
-        self._keep = keep
+        self._keeper = keeper
         self._due: dict[NetnsName, float] = {}
         self._drift_since: dict[NetnsName, float] = {}
         self._failing = Patience(0.05, 30.0)
@@ -133,10 +145,12 @@ class Agent:
 
     def _start(self) -> None:
         self._source.begin(self)
-        self.look_everywhere()
-        self._work()
-        if not self._due:
-            self._directory.drop_inherited()
+        names = list(self._reconciler.entries)
+        for start in range(0, len(names), _BATCH):
+            self._reconcile(names[start : start + _BATCH])
+        # What a former agent guarded and nobody opened now would only keep dead namespaces.
+        self._directory.drop_inherited()
+        self._keeper.settle()
 
     def accept(self, documents: Iterable[Document], *, complete: bool = True) -> None:
         """Make *documents* true; *complete* means that nothing else is wanted."""
@@ -174,7 +188,7 @@ class Agent:
             # Our socket would keep a deleted netns alive.
             self._events.ignore(netns)
             self._reconciler.release((netns,))
-            systemd.notify(f"FDSTOREREMOVE=1\nFDNAME={systemd.fd_name(netns)}")
+            self._keeper.forget(netns)
         if netns not in self._reconciler.entries:
             return
         self._failing.reset(netns)
@@ -230,7 +244,7 @@ class Agent:
                 self._events.ignore(netns)
             elif self._events.watch(netns, entry.cookie):
                 self._look_at(netns)  # somebody may have committed before we listened
-        self._keep(names)
+        self._keeper.keep(names)
         self._source.reconciled(names)
 
     def _digest(self, report: Report) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import resource
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -19,10 +19,10 @@ from ctherd.errors import Busy
 from ctherd.guard.decide import Guard
 from ctherd.herdfile.read import read_herd
 from ctherd.main.config import Config
+from ctherd.main.keeper import FdStore
 from ctherd.main.metrics import Metrics
 from ctherd.main.wiring import Host, opened
-from ctherd.model.document import Document, NetnsName
-from ctherd.netlink.socket import NetlinkSocket
+from ctherd.model.document import Document
 
 _log: Final = logging.getLogger("ctherd.agent")
 
@@ -38,16 +38,19 @@ def run_agent(config: Config, reload: Callable[[], Config]) -> int:
         stack.enter_context(_only_agent(config.netns_dir))
         host = stack.enter_context(opened(config, stays=True))
         _open_files_limit()
-        host.directory.inherit(systemd.kept_fds())
+        kept = systemd.kept_fds()
+        host.directory.inherit(list(kept))
         metrics = Metrics(host.service)
         if config.metrics is not None:
             metrics.serve(config.metrics.host, config.metrics.port)
         drop_privileges()
-        asyncio.run(_run(config, reload, host, metrics))
+        asyncio.run(_run(config, reload, host, metrics, FdStore(host, kept.values())))
     return 0
 
 
-async def _run(config: Config, reload: Callable[[], Config], host: Host, metrics: Metrics) -> None:
+async def _run(
+    config: Config, reload: Callable[[], Config], host: Host, metrics: Metrics, store: FdStore
+) -> None:
     def reload_policy() -> None:
         host.service.set_guard(Guard(reload().policy))
 
@@ -63,29 +66,9 @@ async def _run(config: Config, reload: Callable[[], Config], host: Host, metrics
         sweep_interval_s=config.sweep_interval_s,
         reload_policy=reload_policy,
         observer=metrics,
-        keep=_Keeper(host),
+        keeper=store,
     )
     await agent.run()
-
-
-class _Keeper:
-    """Puts the sockets that own our tables into systemd's fd store, each once."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._kept: dict[NetnsName, int] = {}
-
-    def __call__(self, names: Iterable[NetnsName]) -> None:
-        for name in names:
-            entry = self._host.service.reconciler.entries.get(name)
-            transport = self._host.dataplane.transport(name)
-            if entry is None or entry.observed is None or not entry.observed.guarded:
-                self._kept.pop(name, None)
-            elif isinstance(transport, NetlinkSocket) and self._kept.get(name) != entry.cookie:
-                self._kept[name] = entry.cookie or 0
-                # Lost error messages must not make systemd think that the descriptor is dead.
-                state = f"FDSTORE=1\nFDPOLL=0\nFDNAME={systemd.fd_name(name)}"
-                systemd.notify(state, [transport.fileno()])
 
 
 def set_up_log(config: Config) -> None:

@@ -1,0 +1,58 @@
+"""Keeps systemd's fd store equal to what guards our tables, so that a restart leaves no gap."""
+
+from collections.abc import Iterable
+
+from ctherd import systemd
+from ctherd.main.wiring import Host
+from ctherd.model.document import NetnsName
+from ctherd.netlink.socket import NetlinkSocket
+
+
+class FdStore:
+    """Puts the sockets that own our tables into systemd's fd store, each once.
+
+    A descriptor that stays there keeps its netns alive, whatever becomes of the name. So what
+    guards nothing any more is taken out, and so is what nobody asked for after a restart.
+    Shape: *inherited* are the names of what a former agent had put there.
+    """
+
+    def __init__(self, host: Host, inherited: Iterable[str]) -> None:
+        self._host = host
+        self._inherited = set(inherited) - {""}
+        self._kept: dict[NetnsName, int] = {}
+
+    def keep(self, names: Iterable[NetnsName]) -> None:
+        """Put into the store what guards these netns now, and take out what does not any more."""
+        for name in names:
+            entry = self._host.service.reconciler.entries.get(name)
+            transport = self._host.dataplane.transport(name)
+            if entry is None:
+                self.forget(name)
+            elif entry.observed is None or not entry.observed.guarded:
+                self._kept.pop(name, None)
+            elif isinstance(transport, NetlinkSocket) and self._kept.get(name) != entry.cookie:
+                self._kept[name] = entry.cookie or 0
+                # Lost error messages must not make systemd think that the descriptor is dead.
+                state = f"FDSTORE=1\nFDPOLL=0\nFDNAME={systemd.fd_name(name)}"
+                systemd.notify(state, [transport.fileno()])
+
+    def forget(self, netns: NetnsName) -> None:
+        """Take out what is kept of this netns, which is gone or nobody's router any more."""
+        self._kept.pop(netns, None)
+        _take_out(systemd.fd_name(netns))
+
+    def settle(self) -> None:
+        """Every netns was looked at: take out what a former agent kept of any other."""
+        reconciler = self._host.service.reconciler
+        in_use = {
+            systemd.fd_name(name)
+            for name in reconciler.entries
+            if self._host.dataplane.transport(name) is not None
+        }
+        for name in self._inherited - in_use:
+            _take_out(name)
+        self._inherited.clear()
+
+
+def _take_out(name: str) -> None:
+    systemd.notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
