@@ -26,7 +26,7 @@ class FdStore:
         for name in names:
             entry = self._host.service.reconciler.entries.get(name)
             transport = self._host.dataplane.transport(name)
-            if entry is None:
+            if entry is None or (entry.cookie is None and name in self._kept):
                 self.forget(name)
             elif entry.observed is None or not entry.observed.guarded:
                 self._kept.pop(name, None)
