@@ -60,5 +60,5 @@ def test_a_missing_or_broken_file_is_the_operators_affair(tmp_path: Path) -> Non
     for text in (None, "", "[]", "{}"):
         if text is not None:
             path.write_text(text)
-        with pytest.raises(ConfigurationError, match="ctherd key list"):
+        with pytest.raises(ConfigurationError, match="ctherd key export"):
             read_pinned(path)

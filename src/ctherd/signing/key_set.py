@@ -66,7 +66,7 @@ def read_pinned(path: Path) -> KeySet:
         raise ConfigurationError(
             f"these are no keys to trust: {error}",
             where=str(path),
-            cure="get them from the server in a way that you trust: `ctherd key list -o json`",
+            cure="get them from the server in a way that you trust: `ctherd key export`",
         ) from error
 
 
