@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from ctherd import systemd
 from ctherd.agent import control
@@ -33,6 +33,17 @@ _BATCH: Final = 256
 
 _DIRECTORY_POLL_S: Final = 1.0
 _JOURNAL_RETRY_S: Final = 1.0
+
+
+class QueueDepth(NamedTuple):
+    """How many netns are to be looked at.
+
+    Shape: *due* are looked at as soon as the agent comes to it; *waiting* ones failed, or are
+    fought over, and are left alone for a while.
+    """
+
+    due: int
+    waiting: int
 
 
 class Observer(Protocol):
@@ -131,6 +142,12 @@ class Agent:
             self._namespaces.close()
             self._events.close()
             _log.info("ended; the kernel stays as it is")
+
+    def queue(self) -> QueueDepth:
+        """Say how much there is to do."""
+        now_s = time.monotonic()
+        due = sum(due_s <= now_s for due_s in self._due.values())
+        return QueueDepth(due, len(self._due) - due)
 
     async def _end_of(self, background: list[asyncio.Task[None]]) -> None:
         """Wait for the signal, or for a task that fails: that is a bug, and ends the agent."""

@@ -38,11 +38,19 @@ def live_flows(dialogue: Dialogue) -> Mapping[str, FlowCount]:
     Raises: DataplaneError, also where the kernel has no ctnetlink.
     """
     flows: Counter[str] = Counter(map(ctnetlink.helper_of_flow, dialogue.dump_any(_FLOWS)))
-    expectations: Counter[str] = Counter(
-        map(ctnetlink.helper_of_expectation, dialogue.dump_any(_EXPECTATIONS))
-    )
-    helpers = (flows.keys() | expectations.keys()) - {""}
-    return {each: FlowCount(flows[each], expectations[each]) for each in sorted(helpers)}
+    expected = expectations(dialogue)
+    helpers = (flows.keys() | expected.keys()) - {""}
+    return {each: FlowCount(flows[each], expected.get(each, 0)) for each in sorted(helpers)}
+
+
+def expectations(dialogue: Dialogue) -> Mapping[str, int]:
+    """Count what each helper expects in the netns of *dialogue*, by the kernel's names.
+
+    Raises: DataplaneError, also where the kernel has no ctnetlink.
+    """
+    found = Counter(map(ctnetlink.helper_of_expectation, dialogue.dump_any(_EXPECTATIONS)))
+    del found[""]
+    return found
 
 
 def table_load(dialogue: Dialogue) -> Statistics:

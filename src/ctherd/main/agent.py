@@ -6,7 +6,7 @@ import logging
 import os
 import resource
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from ctherd.errors import Busy
 from ctherd.guard.decide import Guard
 from ctherd.herdfile.read import read_herd
 from ctherd.main.config import Config
+from ctherd.main.expectations import Expectations
 from ctherd.main.keeper import FdStore
 from ctherd.main.metrics import Metrics
 from ctherd.main.wiring import Host, opened
@@ -40,25 +41,49 @@ def run_agent(config: Config, reload: Callable[[], Config]) -> int:
         _open_files_limit()
         kept = systemd.kept_fds()
         host.directory.inherit(list(kept))
-        metrics = Metrics(host.service)
+        expectations = Expectations(host, config.sweep_interval_s)
+        metrics = Metrics(host.service, expectations)
         if config.metrics is not None:
             metrics.serve(config.metrics.host, config.metrics.port)
         drop_privileges()
-        asyncio.run(_run(config, reload, host, metrics, FdStore(host, kept.values())))
+        agent = _agent(config, reload, host, metrics, FdStore(host, kept.values()))
+        counting = expectations.run if config.metrics is not None else None
+        asyncio.run(_run(agent, metrics, counting))
     return 0
 
 
 async def _run(
-    config: Config, reload: Callable[[], Config], host: Host, metrics: Metrics, store: FdStore
+    agent: Agent, metrics: Metrics, counting: Callable[[], Coroutine[None, None, None]] | None
 ) -> None:
+    """Let the agent work, and count for the metrics beside it, if anybody can see them."""
+    metrics.attach(asyncio.get_running_loop(), agent.queue)
+    if counting is None:
+        await agent.run()
+        return
+    task = asyncio.create_task(counting())
+    task.add_done_callback(_tell_failure)
+    try:
+        await agent.run()
+    finally:
+        task.cancel()
+
+
+def _tell_failure(counting: asyncio.Task[None]) -> None:
+    """Say why counting ended: that is a bug, but no reason to end the agent."""
+    if not counting.cancelled() and counting.exception() is not None:
+        _log.error("expectations are not counted any more", exc_info=counting.exception())
+
+
+def _agent(
+    config: Config, reload: Callable[[], Config], host: Host, metrics: Metrics, store: FdStore
+) -> Agent:
     def reload_policy() -> None:
         host.service.set_guard(Guard(reload().policy))
 
     def documents(path: Path) -> Sequence[Document]:
         return read_herd(path).documents
 
-    metrics.attach(asyncio.get_running_loop())
-    agent = Agent(
+    return Agent(
         host.service,
         host.directory,
         HerdSource(config.file, documents),
@@ -68,7 +93,6 @@ async def _run(
         observer=metrics,
         keeper=store,
     )
-    await agent.run()
 
 
 def set_up_log(config: Config) -> None:

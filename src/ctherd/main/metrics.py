@@ -1,8 +1,7 @@
 """What Prometheus may know: counts by status, commits, repairs and how long they took."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,8 +13,9 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily
 
+from ctherd.agent.agent import QueueDepth
 from ctherd.errors import ConfigurationError
-from ctherd.model.status import State
+from ctherd.main.expectations import Expectations
 from ctherd.reconcile.reconciler import Report
 from ctherd.service.host import HostService
 
@@ -26,8 +26,9 @@ _SCRAPE_PATIENCE_S = 5.0
 class Metrics:
     """Counts what the agent does; states are counted when somebody scrapes."""
 
-    def __init__(self, service: HostService) -> None:
+    def __init__(self, service: HostService, expectations: Expectations) -> None:
         self._service = service
+        self._expectations = expectations
         self._loop: asyncio.AbstractEventLoop | None = None
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -57,8 +58,9 @@ class Metrics:
             registry=self.registry,
         )
 
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Count states in *loop*, to which they belong."""
+    def attach(self, loop: asyncio.AbstractEventLoop, queue: Callable[[], QueueDepth]) -> None:
+        """Count in *loop*, to which states, *queue* and expectations belong."""
+        self._queue = queue
         self._loop = loop
 
     def serve(self, host: str, port: int) -> None:
@@ -92,17 +94,38 @@ class Metrics:
         self._sweep.set(seconds)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the states of all assignments."""
-        family = GaugeMetricFamily(
-            "ctherd_assignments", "Declared assignments by status.", labels=["status"]
-        )
-        for state, count in self._counts().items():
-            family.add_metric([state.value], count)
-        yield family
-
-    def _counts(self) -> Mapping[State, int]:
+        """Yield what is counted when somebody scrapes: states, the queue, expectations."""
         if self._loop is None:
-            return {}
-        answer: Future[Mapping[State, int]] = Future()
-        self._loop.call_soon_threadsafe(lambda: answer.set_result(self._service.counts()))
-        return answer.result(_SCRAPE_PATIENCE_S)
+            return
+        answer = asyncio.run_coroutine_threadsafe(self._present_in_loop(), self._loop)
+        yield from answer.result(_SCRAPE_PATIENCE_S)
+
+    async def _present_in_loop(self) -> list[Metric]:
+        return list(self._present())
+
+    def _present(self) -> Iterator[Metric]:
+        yield _by_label(
+            "ctherd_assignments",
+            "Declared assignments by status.",
+            "status",
+            {state.value: count for state, count in self._service.counts().items()},
+        )
+        yield _by_label(
+            "ctherd_queue_depth",
+            "Namespaces to look at: due now, or waiting as they failed or are fought over.",
+            "state",
+            self._queue()._asdict(),
+        )
+        yield _by_label(
+            "ctherd_expectations",
+            "Connections that helpers expect, in all namespaces, as of the last round of counting.",
+            "helper",
+            self._expectations.total(),
+        )
+
+
+def _by_label(name: str, words: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, words, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
