@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ctherd.errors import ConfigurationError
 from ctherd.guard.policy import Policy
 from ctherd.main import config
-from ctherd.main.config import Config, Endpoint, load_config, parse_config, reference_text
+from ctherd.main.config import Config, load_config, parse_config, reference_text
+from ctherd.main.options import Endpoint, Wrong
 from ctherd.model.catalog import Protocol
 from ctherd.plan.safety import Limits
 
@@ -172,7 +173,7 @@ def test_no_value_crashes_any_option(value: object) -> None:
     for name in options(Config()):
         try:
             config._CONFIG({name: value})
-        except config._Wrong as wrong:
+        except Wrong as wrong:
             assert wrong.option.split(".")[0] == name
 
 
