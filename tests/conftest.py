@@ -52,6 +52,12 @@ def only_agent() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop of tests that are coroutines."""
+    return "asyncio"
+
+
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     if os.geteuid() == 0:
         return

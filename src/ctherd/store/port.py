@@ -5,9 +5,11 @@ enter here that only one of them could: no interactive transactions, no SQL, no 
 
 A *revision* is opaque, increasing and sparse. A commit has exactly one, and is never split over two
 batches of a watch. A key's revision is that of the commit which wrote it last; 0 means absent.
+
+Keys are text, not empty, and in the order of their code points.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, NewType, Protocol
 
@@ -83,10 +85,13 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Every key with a prefix, all at *revision*, in order of keys, page by page."""
+    """Every key with one of some prefixes, all at *revision*, in order of keys, page by page.
+
+    Raises: Unavailable while the pages are read. Pages that nobody wants any more: ``aclose()``.
+    """
 
     revision: Revision
-    pages: AsyncIterator[Sequence[Stored]]
+    pages: AsyncGenerator[Sequence[Stored], None]
 
 
 class Unavailable(CtherdError):
@@ -126,8 +131,11 @@ class Store(Protocol):
     async def epoch(self) -> int:
         """Return which life of the store this is: 1, and one more after each restore."""
 
-    async def snapshot(self, prefix: str = "") -> Snapshot:
-        """Return every key that starts with *prefix*, at one revision."""
+    async def snapshot(self, *prefixes: str) -> Snapshot:
+        """Return every key that starts with one of *prefixes* (without any: all), at one revision.
+
+        Shape: everything that was committed before the call is in it.
+        """
 
     async def get(self, key: str) -> Stored | None:
         """Return *key* as the last acknowledged commit left it (linearizable)."""
@@ -145,9 +153,10 @@ class Store(Protocol):
     ) -> Revision | Conflict:
         """Carry out all *writes* at once, durably, if all of *expects* hold.
 
-        Shape: *write_id* is unique to this attempt (a random UUID); each key at most once in
+        Shape: *write_id* is a random UUID of what the caller wants done once: if it was committed
+        before, that revision is the answer, and nothing happens again. Each key at most once in
         *writes*.
-        Raises: OutcomeUnknown, Unavailable.
+        Raises: OutcomeUnknown, Unavailable; LocalProtocolError if *writes* have a key twice.
         """
 
     async def outcome(self, write_id: str) -> Revision | None:
@@ -156,11 +165,13 @@ class Store(Protocol):
         Shape: remembered at least as long as the watch remembers its events.
         """
 
-    def watch(self, prefix: str, since: Revision) -> AsyncIterator[Batch | Alive]:
+    def watch(self, prefix: str, since: Revision) -> AsyncGenerator[Batch | Alive, None]:
         """Yield what happened to keys with *prefix* after *since*, and Alive now and then.
 
-        Shape: commits that concern no key with *prefix* yield nothing but Alive.
-        Raises: Compacted, Disconnected.
+        Shape: the first comes at once, Alive if nothing happened. Commits that concern no key
+        with *prefix* yield nothing but Alive.
+        Raises: Compacted (also if *since* is of another life of the store, and yet to come in
+        this one), Disconnected.
         """
 
     async def compact(self, keep: int) -> Revision:

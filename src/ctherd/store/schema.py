@@ -1,0 +1,126 @@
+"""The tables of the SQLite store, how they came to be, and how a connection to them is made.
+
+A schema that was released is never edited: what changes is one more migration at the end.
+"""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from ctherd.store.failure import translated
+from ctherd.store.port import Unavailable
+
+# Rows are wide (a signed document), so that tables with rowids and an index beside them are
+# smaller and flatter than WITHOUT ROWID.
+_FIRST: Final = (
+    # One row: which life of the store, its last revision, and where its change log begins.
+    """CREATE TABLE state (
+        only      INTEGER PRIMARY KEY CHECK (only = 1),
+        epoch     INTEGER NOT NULL,
+        revision  INTEGER NOT NULL,
+        compacted INTEGER NOT NULL
+    ) STRICT""",
+    "INSERT INTO state VALUES (1, 1, 0, 0)",
+    """CREATE TABLE stored (
+        key      TEXT PRIMARY KEY,
+        value    BLOB NOT NULL,
+        revision INTEGER NOT NULL
+    ) STRICT""",
+    # Every commit since `compacted`, also those without events: `outcome` asks for them.
+    """CREATE TABLE committed (
+        revision INTEGER PRIMARY KEY,
+        write_id TEXT NOT NULL UNIQUE
+    ) STRICT""",
+    """CREATE TABLE change (
+        id       INTEGER PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        key      TEXT NOT NULL,
+        value    BLOB
+    ) STRICT""",
+    "CREATE INDEX change_revision ON change (revision)",
+)
+MIGRATIONS: Final[tuple[Sequence[str], ...]] = (_FIRST,)
+"""The statements that lead from version n to n + 1, at n."""
+
+_APPLICATION: Final = 0x63746864
+""""cthd", so that no other program's database is taken for a store."""
+
+_BUSY_S: Final = 2.0
+"""How long a write waits for a stranger (the sqlite3 shell, say) that locks the file."""
+
+
+def create_private(path: Path) -> None:
+    """Make the file at *path* with mode 0600 unless it exists.
+
+    SQLite gives its side files the mode of the database.
+    Raises: OSError, also if *path* is a link.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+
+
+def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
+    """Return a connection to the existing database at *path*; whoever calls translates errors.
+
+    Shape: autocommit; may be handed from thread to thread, but used by one at a time.
+    """
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=_BUSY_S,
+    )
+    if not writes:
+        db.execute("PRAGMA query_only = ON")
+    return db
+
+
+def prepare(path: Path) -> sqlite3.Connection:
+    """Return the writer's connection to the store at *path*, made or migrated if needed.
+
+    Raises: Unavailable; also if a newer ctherd wrote it, or another program.
+    """
+    with translated(path):
+        create_private(path)
+        db = connect(path, writes=True)
+        try:
+            _refuse_foreign(db, path)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            migrate(db, MIGRATIONS)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def migrate(db: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None:
+    """Lead *db* to the version that is the number of *migrations*, in one transaction."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        for statement in (each for step in migrations[version:] for each in step):
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {_APPLICATION}")
+        db.execute(f"PRAGMA user_version = {len(migrations)}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != _APPLICATION and (application or version or tables):
+        raise Unavailable("this is the database of another program", where=str(path))
+    if version > len(MIGRATIONS):
+        raise Unavailable(
+            f"was written by a newer ctherd (format {version}, this one knows {len(MIGRATIONS)})",
+            where=str(path),
+            cure="use that ctherd again",
+        )
