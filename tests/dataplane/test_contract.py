@@ -4,7 +4,7 @@ import errno
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
@@ -124,7 +124,7 @@ class Router:
             [Transaction(self.world.netns, self.world.tag, generation, changes, repair, claim)]
         )
         if isinstance(outcome, Committed):
-            self.seen = replace(self.seen, generation=outcome.generation)
+            self.seen = self.seen._replace(generation=outcome.generation)
         return outcome
 
     def converge(self, desired: Mapping[AssignmentKey, Destinations]) -> Committed:

@@ -37,14 +37,15 @@ def test_it_is_what_render_would_send(
     careful = nft.batch([step.request for step in steps], generation)
     ready = fresh.batch(target, tag, flags, generation)
     assert ready is not None
-    assert unnumbered(ready) == unnumbered(careful)
+    assert unnumbered(ready.encoded) == unnumbered(careful)
+    assert set(ready.made) == {(key.helper, key.protocol) for key in target}
 
 
 def test_all_its_messages_bear_one_number() -> None:
     """The envelope bears 0, so that no error can be taken for the acknowledgement."""
     ready = fresh.batch({AssignmentKey(Protocol.TCP, 21, "ftp"): ANY}, TAG, GUARD, 7)
     assert ready is not None
-    first, *inner, last = [each.sequence for each in wire.messages(memoryview(ready))]
+    first, *inner, last = [each.sequence for each in wire.messages(memoryview(ready.encoded))]
     assert (first, set(inner), last) == (0, {fresh.SEQUENCE}, 0)
 
 

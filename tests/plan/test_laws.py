@@ -99,6 +99,16 @@ def test_one_apply_makes_it_true_and_the_next_plan_empty(world: World, desired: 
     assert world.plan(desired).empty
 
 
+@given(st.lists(states(), min_size=1, max_size=2), st.data())
+def test_an_empty_plan_means_that_all_three_are_equal(
+    some: list[State], data: st.DataObject
+) -> None:
+    """In a place of ours, in sync: what differs is in the plan, and an empty place is not kept."""
+    live, managed, desired = (dict(data.draw(st.sampled_from(some))) for _ in range(3))
+    world = World(live, managed, Ownership.OURS, (), guarded=True)
+    assert world.plan(desired).empty == (live == managed == desired != {})
+
+
 @given(worlds(Ownership.FOREIGN), states(), st.booleans())
 def test_what_is_foreign_stays_untouched(world: World, desired: State, in_sync: bool) -> None:
     """Nothing in a foreign place changes; what was desired there is reported as conflict."""

@@ -40,6 +40,18 @@ def test_a_restart_only_claims(machine: Machine) -> None:
     machine.holds(router(A, FTP, SIP))
 
 
+def test_what_is_equal_is_kept_once(machine: Machine) -> None:
+    """Wanted, made and live are one object after a commit, and after a restart found them so."""
+    for _ in range(2):
+        with machine.process() as running:
+            running.become(router(A, FTP, SIP))
+            running.reconciler.reconcile()
+            entry = running.reconciler.entries[A]
+            assert entry.observed is not None
+            assert entry.managed is entry.desired
+            assert entry.observed.live is entry.desired
+
+
 def test_planning_changes_nothing(machine: Machine) -> None:
     """A plan tells what would happen, and neither kernel nor journal hears of it."""
     with machine.process() as running:

@@ -39,8 +39,10 @@ class Document:
     def __post_init__(self) -> None:
         refuse_overlaps(self.assignments.values())
         object.__setattr__(self, "assignments", MappingProxyType(dict(self.assignments)))
+        # No proxy around it: the planner looks into it thousands of times, and only a Mapping is
+        # promised.
         desired = {each.key: each.destinations for each in self.assignments.values()}
-        object.__setattr__(self, "desired", MappingProxyType(desired))
+        object.__setattr__(self, "desired", desired)
 
 
 def document(router: str, netns: str, assignments: Iterable[Assignment]) -> Document:

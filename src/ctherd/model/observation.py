@@ -1,9 +1,9 @@
 """What the kernel says now of one network namespace."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from types import MappingProxyType
+from typing import NamedTuple, NewType
 
 from ctherd.model.assignment import AssignmentKey, Destinations
 from ctherd.model.catalog import Family, Protocol
@@ -23,8 +23,7 @@ class Ownership(StrEnum):
     FOREIGN = "foreign"
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """The live state of one netns, consistent at *generation*.
 
     Shape: *live* holds what works in the kernel as an assignment, wherever it came from;
@@ -38,16 +37,15 @@ class Observation:
     netns: NetnsName
     generation: int
     ownership: Ownership
-    live: Live = field(default_factory=dict)
+    live: Live = MappingProxyType({})
     damage: tuple[str, ...] = ()
     guarded: bool = False
     holder: str = ""
     mark: str = ""
-    families: Mapping[tuple[str, Protocol], frozenset[Family]] = field(default_factory=dict)
+    families: Mapping[tuple[str, Protocol], frozenset[Family]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(NamedTuple):
     """What was last observed or committed in that netns is still true, at *generation*."""
 
     netns: NetnsName

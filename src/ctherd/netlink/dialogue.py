@@ -102,7 +102,7 @@ class Dialogue:
             except BlockingIOError:
                 break
             # Errors precede the acknowledgement: where it comes first, there are none.
-            if not answers and wire.says_yes(datagram, last):
+            if not answers and wire.says(datagram, last, 0):
                 return []
             answers += [
                 wire.answer(each)
@@ -123,15 +123,16 @@ class Dialogue:
         flags = wire.NLM_F_DUMP if dump else 0
         self.transport.send(wire.netfilter_message(kind, flags, sequence, family, body))
         while True:
-            for message in wire.messages(self.transport.receive()):
+            datagram = self.transport.receive()
+            if nothing and wire.says(datagram, sequence, nothing):
+                return
+            for message in wire.messages(datagram):
                 if message.sequence != sequence:
                     continue
                 if message.kind == wire.NLMSG_DONE:
                     return
                 if message.kind == wire.NLMSG_ERROR:
-                    answer = wire.answer(message)
-                    if answer.errno != nothing:
-                        self._raise(answer, words)
+                    self._raise(wire.answer(message), words)
                     return
                 yield message
                 if not dump:

@@ -4,7 +4,7 @@ Bodies carry no header: the batch gives each its sequence number, by which the k
 name it. Source: linux/netfilter/nf_tables.h, nfnetlink.h.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum, IntFlag
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
@@ -44,7 +44,8 @@ REGISTER_32_00: Final = 8
 COMMENT: Final = 0
 """The TLV type of a comment in the userdata of a table, chain, rule or object."""
 
-_ELEMENT_RUN_BYTES: Final = 32 * 1024  # an attribute's length has 16 bits
+_ELEMENTS_AT_ONCE: Final = 400
+"""An attribute's length has 16 bits, and the longest element takes 96 bytes."""
 
 
 class Operation(IntEnum):
@@ -337,19 +338,10 @@ def _element_requests(
     operation: Operation, flags: int, table: str, name: str, items: Sequence[bytes]
 ) -> list[Request]:
     place = set_place(table, name)
-    return [Request(operation, flags, place + nested(3, *run)) for run in _runs(items)]
-
-
-def _runs(items: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Cut *items* into as few runs as fit into an attribute each."""
-    start = size = 0
-    for index, length in enumerate(map(len, items)):
-        if size + length > _ELEMENT_RUN_BYTES:
-            yield items[start:index]
-            start, size = index, 0
-        size += length
-    if size:
-        yield items[start:]
+    return [
+        Request(operation, flags, place + nested(3, *items[start : start + _ELEMENTS_AT_ONCE]))
+        for start in range(0, len(items), _ELEMENTS_AT_ONCE)
+    ]
 
 
 def u16_key(value: int) -> bytes:

@@ -34,8 +34,8 @@ NETFILTER_HEADER: Final = struct.Struct("=IHHIIBBH")
 """size, kind, flags, sequence, port id, family, version, resource: nlmsghdr and nfgenmsg"""
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _ERRNO: Final = struct.Struct("=i")
-_ACKNOWLEDGEMENT: Final = struct.Struct("=4xH2xI4xi")
-"""kind, sequence and errno of an answer, which is all that a yes consists of"""
+_BRIEF_ANSWER: Final = struct.Struct("=4xH2xI4xi")
+"""kind, sequence and negative errno: all of an answer but the words"""
 _U16: Final = struct.Struct(">H")
 _U32: Final = struct.Struct(">I")
 _RESOURCE: Final = struct.Struct(">H")
@@ -170,11 +170,11 @@ def signed(payload: memoryview | bytes) -> int:
     return int.from_bytes(payload, "big", signed=True)
 
 
-def says_yes(datagram: memoryview, sequence: int) -> bool:
-    """Tell whether *datagram* acknowledges the message that bore *sequence*."""
-    if len(datagram) < _ACKNOWLEDGEMENT.size:
+def says(datagram: memoryview, sequence: int, errno: int) -> bool:
+    """Tell whether *datagram* answers the message that bore *sequence* with *errno*; 0 is a yes."""
+    if len(datagram) < _BRIEF_ANSWER.size:
         return False
-    return _ACKNOWLEDGEMENT.unpack_from(datagram) == (NLMSG_ERROR, sequence, 0)
+    return _BRIEF_ANSWER.unpack_from(datagram) == (NLMSG_ERROR, sequence, -errno)
 
 
 def answer(received: Message) -> Answer:

@@ -1,7 +1,7 @@
 """A plan: everything that would change on one router, as data."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ctherd.model.document import NetnsName, RouterId
 from ctherd.model.observation import Observation, Ownership
@@ -11,8 +11,7 @@ from ctherd.plan.diff import Change, Desired, Managed, Verb, diff
 KERNEL_VERBS = frozenset((Verb.CREATE, Verb.REPLACE, Verb.DELETE))
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What has to happen so that one netns is as its router's document says.
 
     Shape: *repairs* names, in words, the damage that the commit heals besides; *claim* means that
@@ -35,12 +34,14 @@ class Plan:
     @property
     def kernel_changes(self) -> tuple[Change, ...]:
         """The changes that a dataplane has to carry out."""
-        return tuple(change for change in self.changes if change.verb in KERNEL_VERBS)
+        return tuple([change for change in self.changes if change.verb in KERNEL_VERBS])
 
     @property
     def touches_kernel(self) -> bool:
         """True if carrying the plan out needs a commit."""
-        return bool(self.repairs or self.claim or self.kernel_changes)
+        return bool(self.repairs or self.claim) or any(
+            change.verb in KERNEL_VERBS for change in self.changes
+        )
 
     @property
     def conflicts(self) -> tuple[Change, ...]:

@@ -1,15 +1,16 @@
 """What the reconciler knows of one netns."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from ctherd.errors import CtherdError
 from ctherd.guard.decide import Denial
-from ctherd.model.assignment import AssignmentId, AssignmentKey, Destinations
+from ctherd.model.assignment import AssignmentId, AssignmentKey
 from ctherd.model.document import Document, NetnsName, RouterId
-from ctherd.model.observation import Observation, Ownership, Tag, Unchanged
-from ctherd.plan.diff import Change, Desired, Verb
+from ctherd.model.observation import Live, Observation, Ownership, Tag, Unchanged
+from ctherd.plan.diff import Change, Desired, Managed, Verb
+from ctherd.plan.plan import Plan
 from ctherd.ports import Committed, Edit, ObserveRequest, Refusal
 
 _FORGOTTEN: Final = frozenset((Verb.DELETE, Verb.FORGET))
@@ -22,6 +23,8 @@ class Entry:
     Shape: *document* None means that no document is known: everything of ours goes, once in sync;
     *cookie* is that of the netns that is open, *last_cookie* stays known when it was let go of;
     *settled* is true while nothing has to happen as long as the kernel says nothing changed.
+    The mappings are replaced, never changed: wanted, made and live are one and the same object
+    where they are equal, which is nearly always.
     """
 
     netns: NetnsName
@@ -29,7 +32,7 @@ class Entry:
     tag: Tag | None = None
     recorded_router: RouterId | None = None
     document: Document | None = None
-    managed: dict[AssignmentKey, Destinations] = field(default_factory=dict)
+    managed: Managed = field(default_factory=dict)
     denials: Mapping[AssignmentId, Denial] = field(default_factory=dict)
     desired: Desired = field(default_factory=dict)
     refused: dict[AssignmentKey, Refusal] = field(default_factory=dict)
@@ -98,40 +101,56 @@ class Entry:
         """Take over what was recorded before a commit."""
         self.tag = edit.tag
         self.recorded_router = edit.router
-        self.managed.update(edit.put)
+        self.managed = {**self.managed, **edit.put}
 
-    def take(self, changes: tuple[Change, ...], committed: Committed) -> None:
+    def settle(self, *, in_sync: bool) -> None:
+        """The plan was empty: nothing has to happen until something changes."""
+        self.settled = True
+        if in_sync and self.observed is not None and self.observed.ownership is Ownership.OURS:
+            # Whatever differed would have been in the plan.
+            self.managed = self.desired
+            self.observed = self.observed._replace(live=self.desired)
+
+    def take(self, plan: Plan, committed: Committed, *, in_sync: bool) -> None:
         """Take over what a commit did to what the kernel had said, and what it refused."""
         assert self.observed is not None
-        live = dict(self.observed.live)
-        for change in changes:
-            if change.after is None or change.key in committed.refused:
-                live.pop(change.key, None)
-            else:
-                live[change.key] = change.after
-        families = {**self.observed.families, **committed.families}
+        if in_sync and not committed.refused:
+            # The plan was all that was missing.
+            live = self.managed = self.desired
+        else:
+            live = self._after(plan.kernel_changes, committed.refused)
         self.see(
             Observation(
-                netns=self.netns,
-                generation=committed.generation,
-                ownership=Ownership.OURS if live else Ownership.ABSENT,
-                live=live,
+                self.netns,
+                committed.generation,
+                Ownership.OURS if live else Ownership.ABSENT,
+                live,
                 guarded=committed.guarded,
-                families=families,
+                families=committed.families or self.observed.families,
             )
         )
         if committed.refused:
             self.refused.update(committed.refused)
             self._choose()
 
+    def _after(self, changes: Iterable[Change], refused: Container[AssignmentKey]) -> Live:
+        """Return what is live after *changes* without those that were *refused*."""
+        live = dict(self.observed.live) if self.observed is not None else {}
+        for change in changes:
+            if change.after is None or change.key in refused:
+                live.pop(change.key, None)
+            else:
+                live[change.key] = change.after
+        return live
+
     def forget(
         self, changes: tuple[Change, ...], refused: Mapping[AssignmentKey, Refusal]
     ) -> list[Edit]:
         """Return what the journal has to forget after a commit, and forget it here."""
-        gone = [each.key for each in changes if each.verb in _FORGOTTEN]
-        gone += [key for key in refused if key in self.managed]
-        for key in gone:
-            self.managed.pop(key, None)
+        gone = dict.fromkeys(each.key for each in changes if each.verb in _FORGOTTEN)
+        gone.update(dict.fromkeys(key for key in refused if key in self.managed))
+        if not self.managed.keys().isdisjoint(gone):
+            self.managed = {key: scope for key, scope in self.managed.items() if key not in gone}
         if not gone or self.tag is None:
             return []
         return [Edit(self.netns, self.router, self.tag, forget=tuple(gone))]

@@ -11,8 +11,8 @@ One netns' failure stays in its entry; the others go on.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 from uuid import uuid4
 
 from ctherd.errors import Contended, CtherdError, NetnsAbsent, NetnsRefused
@@ -41,8 +41,7 @@ _TRIES: Final = 8
 _RECORDED: Final = frozenset((Verb.CREATE, Verb.REPLACE, Verb.ADOPT))
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What reconciling one netns came to, where it was anything at all.
 
     Shape: *tries* counts observations, so 1 is a ruleset that nobody else moved.
@@ -51,7 +50,7 @@ class Report:
     netns: NetnsName
     router: RouterId
     plan: Plan | None = None
-    refused: Mapping[AssignmentKey, Refusal] = field(default_factory=dict)
+    refused: Mapping[AssignmentKey, Refusal] = MappingProxyType({})
     error: CtherdError | None = None
     tries: int = 1
 
@@ -80,7 +79,7 @@ class Reconciler:
                 record.router,
                 record.tag,
                 recorded_router=record.router,
-                managed=dict(record.managed),
+                managed=record.managed,
             )
             for record in journal.load().values()
         }
@@ -223,7 +222,7 @@ class Reconciler:
             if plan is None:
                 reports.append(Report(entry.netns, entry.router, error=entry.error, tries=tries))
             elif plan.empty:
-                entry.settled = True
+                entry.settle(in_sync=self.in_sync)
                 self._drop_if_nothing_is_left(entry)
             else:
                 todo.append((entry, plan))
@@ -262,9 +261,9 @@ class Reconciler:
         edits = []
         for entry, plan in todo:
             put = {
-                change.key: change.after
-                for change in plan.changes
-                if change.verb in _RECORDED and change.after is not None
+                key: after
+                for verb, key, _, after, _ in plan.changes
+                if verb in _RECORDED and after is not None
             }
             if not put:
                 continue
@@ -280,17 +279,11 @@ class Reconciler:
         self, todo: Sequence[tuple[Entry, Plan]], reports: list[Report], tries: int
     ) -> list[Entry]:
         """Carry the plans out; return the entries whose ruleset moved under our hands."""
-        working = [(entry, plan) for entry, plan in todo if plan.touches_kernel]
-        outcomes = dict(
-            zip(
-                (entry.netns for entry, _ in working),
-                self._dataplane.commit([_transaction(entry, plan) for entry, plan in working]),
-                strict=True,
-            )
-        )
+        working = [_transaction(entry, plan) for entry, plan in todo if plan.touches_kernel]
+        outcomes = iter(self._dataplane.commit(working))
         moved, edits = [], []
         for entry, plan in todo:
-            outcome = outcomes.get(entry.netns)
+            outcome = next(outcomes) if plan.touches_kernel else None
             if isinstance(outcome, Moved):
                 entry.look_anew()
                 moved.append(entry)
@@ -301,7 +294,7 @@ class Reconciler:
             else:
                 if isinstance(outcome, Committed):
                     refused = outcome.refused
-                    entry.take(plan.kernel_changes, outcome)
+                    entry.take(plan, outcome, in_sync=self.in_sync)
                 edits += entry.forget(plan.changes, refused)
             reports.append(Report(entry.netns, entry.router, plan, refused, entry.error, tries))
         if edits:

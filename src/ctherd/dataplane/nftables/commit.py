@@ -5,6 +5,7 @@ refuses it if somebody else has moved the ruleset since.
 """
 
 import errno
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +17,7 @@ from ctherd.errors import DataplaneError
 from ctherd.model.assignment import AssignmentKey
 from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
-from ctherd.model.observation import Live, Ownership
+from ctherd.model.observation import Ownership
 from ctherd.netlink.nf_tables import Operation, Request, TableFlag
 from ctherd.netlink.wire import Answer
 from ctherd.ports import Committed, Moved, Outcome, Refusal, Transaction
@@ -55,14 +56,14 @@ def commit(place: Place, transaction: Transaction, facts: KernelFacts) -> Outcom
 
 def _create_at_once(place: Place, transaction: Transaction, facts: KernelFacts) -> Committed | None:
     """Make a new table, or return None: then nothing has happened, for whatever reason."""
-    target = {each.key: each.after for each in transaction.changes if each.after is not None}
-    batch = fresh.batch(target, transaction.tag, facts.flags, place.generation) if target else None
-    if batch is None or place.dialogue.carry_out(batch, fresh.SEQUENCE):
+    target = {key: after for _, key, _, after, _ in transaction.changes if after is not None}
+    batch = fresh.batch(target, transaction.tag, facts.flags, place.generation)
+    if batch is None or place.dialogue.carry_out(batch.encoded, fresh.SEQUENCE):
         return None
     place.generation = _after(place.generation)
     place.claimable = facts.guards
     place.learn(Ownership.OURS, target, guarded=facts.guards)
-    return _committed(place, target, {}, facts)
+    return _committed(place, batch.made, {}, facts)
 
 
 def _commit_what_the_kernel_takes(
@@ -83,7 +84,8 @@ def _commit_what_the_kernel_takes(
         if not errors:
             place.apply(delta)
             _remember_guard(place, steps, guards=facts.guards)
-            return _committed(place, delta.added, refused, facts)
+            used = {(key.helper, key.protocol) for key in delta.added}
+            return _committed(place, used, refused, facts)
         culprits = _blame(steps, errors, transaction.netns)
         coarse = any(step.coarse for step, _ in culprits)
         if coarse and not one_by_one:
@@ -136,11 +138,13 @@ def _after(generation: int) -> int:
 
 
 def _committed(
-    place: Place, added: Live, refused: dict[AssignmentKey, Refusal], facts: KernelFacts
+    place: Place,
+    used: Iterable[HelperOn],
+    refused: Mapping[AssignmentKey, Refusal],
+    facts: KernelFacts,
 ) -> Committed:
     """Report a commit; for which families a helper is made is asked once per kernel."""
-    used = {(key.helper, key.protocol) for key in added}
-    if not used <= facts.families.keys():
+    if not facts.families.keys() >= set(used):
         facts.families.update(read_families(place.dialogue))
     netns = place.namespace.name
     return Committed(netns, place.generation, place.guarded, refused, facts.families)

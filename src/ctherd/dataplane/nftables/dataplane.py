@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ctherd.dataplane.nftables import layout
 from ctherd.dataplane.nftables.commit import KernelFacts, commit
-from ctherd.dataplane.nftables.observe import Contents, read_contents, read_table
+from ctherd.dataplane.nftables.observe import read_contents, read_table
 from ctherd.dataplane.nftables.place import Place
 from ctherd.dataplane.nftables.probe import can_guard
 from ctherd.errors import CtherdError, DataplaneError
@@ -163,30 +163,29 @@ class NftablesDataplane:
     def _read(self, place: Place, tag: Tag | None, generation: int) -> Observation:
         name = place.namespace.name
         table = read_table(place.dialogue)
-        holder, contents = "", Contents()
+        place.generation = generation
         if table is None:
-            ownership = Ownership.ABSENT
-        else:
-            holder = self._holder(place, table, tag)
-            ownership = Ownership.FOREIGN if holder else Ownership.OURS
-        guarded = False
-        if table is not None and not holder:
-            guarded = table.owner == place.namespace.transport.portid
-            place.claimable = TableFlag.PERSIST in table.flags
-            contents = read_contents(place.dialogue, table)
+            place.learn(Ownership.ABSENT, {}, guarded=False)
+            return Observation(name, generation, Ownership.ABSENT)
+        mark = layout.tag_of(table.comment)
+        holder = self._holder(place, table, tag)
+        if holder:
+            place.learn(Ownership.FOREIGN, {}, guarded=False)
+            return Observation(name, generation, Ownership.FOREIGN, holder=holder, mark=mark)
+        contents = read_contents(place.dialogue, table)
         families = self._facts().families
         families.update(contents.families)
-        place.generation = generation
-        place.learn(ownership, contents.live, guarded=guarded)
+        guarded = table.owner == place.namespace.transport.portid
+        place.claimable = TableFlag.PERSIST in table.flags
+        place.learn(Ownership.OURS, contents.live, guarded=guarded)
         return Observation(
-            netns=name,
-            generation=generation,
-            ownership=ownership,
-            live=contents.live,
-            damage=tuple(contents.damage),
-            guarded=guarded,
-            holder=holder,
-            mark=layout.tag_of(table.comment) if table is not None else "",
+            name,
+            generation,
+            Ownership.OURS,
+            contents.live,
+            tuple(contents.damage),
+            guarded,
+            mark=mark,
             families=families,
         )
 

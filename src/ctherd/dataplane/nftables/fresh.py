@@ -6,11 +6,12 @@ so no error can be traced to an assignment. There is no need to: a batch that is
 nothing, and ``render`` then makes one that can be asked what was wrong.
 """
 
+from collections.abc import Collection
 from functools import cache
 from typing import Final, NamedTuple
 
 from ctherd.dataplane.nftables import layout, render
-from ctherd.model.catalog import Protocol
+from ctherd.dataplane.nftables.render import HelperOn
 from ctherd.model.observation import Live
 from ctherd.netlink import nf_tables as nft
 from ctherd.netlink.nf_tables import Request, TableFlag
@@ -31,43 +32,43 @@ class _Frame(NamedTuple):
     rules: bytes
 
 
-def batch(target: Live, tag: str, flags: TableFlag, generation: int) -> bytes | None:
-    """Return the batch that makes the whole table for *target*; None where destinations are named.
+class Batch(NamedTuple):
+    """A batch, and the helpers that it makes objects of."""
 
-    Shape: *target* is not empty.
+    encoded: bytes
+    made: Collection[HelperOn]
+
+
+def batch(target: Live, tag: str, flags: TableFlag, generation: int) -> Batch | None:
+    """Return the batch that makes the whole table for *target*.
+
+    Shape: None where there is nothing to make, or where destinations need maps of their own.
     """
-    if any(target.values()):
+    if not target or any(target.values()):
         return None
-    objects: dict[bytes, None] = {}
+    objects: dict[HelperOn, bytes] = {}
     elements = []
     for protocol, port, helper in target:
-        made, before, after = _pieces(helper, protocol)
-        objects[made] = None
+        on = helper, protocol
+        objects[on], before, after = _pieces(on)
         elements.append(before + port.to_bytes(2, "big") + after)
     inserted = nft.new_encoded_elements(layout.TABLE, layout.ANY_MAP.name, elements)
     mark = layout.mark(tag).encode()
     frame = _frame(flags, len(mark))
-    return nft.enveloped(
-        (
-            frame.table,
-            mark,
-            frame.chains,
-            *objects,
-            frame.maps,
-            *map(_message, inserted),
-            frame.rules,
-        ),
-        generation,
+    messages = (
+        frame.table + mark + frame.chains,
+        *objects.values(),
+        frame.maps,
+        *map(_message, inserted),
+        frame.rules,
     )
+    return Batch(nft.enveloped(messages, generation), objects.keys())
 
 
 @cache
-def _pieces(helper: str, protocol: Protocol) -> tuple[bytes, bytes, bytes]:
+def _pieces(on: HelperOn) -> tuple[bytes, bytes, bytes]:
     """Return the message that makes the object, and what surrounds the port in its elements."""
-    return (
-        _message(render.helper_object(helper, protocol)),
-        *layout.around_port(helper, protocol),
-    )
+    return (_message(render.helper_object(*on)), *layout.around_port(*on))
 
 
 @cache
