@@ -21,7 +21,7 @@ from ctherd.store.failure import primary_code, translated, unavailable
 from ctherd.store.port import Conflict, OutcomeUnknown, Revision, Unavailable
 from ctherd.store.transaction import Committed, Order, carry_out
 
-_log: Final = logging.getLogger("ctherd.store")
+_logger: Final = logging.getLogger("ctherd.store")
 
 _SLICE: Final = 1000
 """How many commits are forgotten at a time, so that others get their turn."""
@@ -183,12 +183,12 @@ class Ledger:
         """Log it, but not again for every request that meets the same."""
         if str(error) != self._trouble:
             self._trouble = str(error)
-            _log.error("the store at %s cannot be written: %s", self._path, error)
+            _logger.error("the store at %s cannot be written: %s", self._path, error)
 
     def _tell_recovery(self) -> None:
         if self._trouble:
             self._trouble = ""
-            _log.warning("the store at %s can be written again", self._path)
+            _logger.warning("the store at %s can be written again", self._path)
 
 
 class _InDoubt(Exception):

@@ -17,7 +17,7 @@ from ctherd.store.ledger import Group, Ledger
 from ctherd.store.port import Conflict, Revision, Unavailable
 from ctherd.store.transaction import Committed, Order
 
-_log: Final = logging.getLogger("ctherd.store")
+_logger: Final = logging.getLogger("ctherd.store")
 
 _T = TypeVar("_T")
 
@@ -139,7 +139,7 @@ class Writer:
         try:
             self._loop.call_soon_threadsafe(self._answered, answers, commits)
         except RuntimeError:
-            _log.debug("the event loop ended before the store was closed")
+            _logger.debug("the event loop ended before the store was closed")
 
 
 def _attempt(act: Callable[[], _T]) -> _T | CtherdError:
@@ -148,6 +148,6 @@ def _attempt(act: Callable[[], _T]) -> _T | CtherdError:
         return act()
     except CtherdError as error:
         return error
-    except Exception as error:  # noqa: BLE001 (ruff does not take _log for a logger)
-        _log.exception("the store's writer met what nobody expected")
+    except Exception as error:
+        _logger.exception("the store's writer met what nobody expected")
         return Unavailable(f"the store failed: {error}", cure="report this: it is our mistake")

@@ -7,6 +7,7 @@ import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from enum import Enum, auto
 
 from ctherd.store.port import (
@@ -15,6 +16,7 @@ from ctherd.store.port import (
     Batch,
     Compacted,
     Conflict,
+    Disconnected,
     Event,
     Expect,
     OutcomeUnknown,
@@ -42,13 +44,14 @@ class Fault(Enum):
 class MemoryStore:
     """A ``Store`` that forgets everything at its end.
 
-    Shape: *away*, when not empty, is why every call raises Unavailable. Watches go on meanwhile,
-    but nothing happens that they could tell.
+    Shape: *away*, when not empty, is why every call raises Unavailable; watches are cut by
+    ``disconnect``.
     """
 
     def __init__(self, *, epoch: int = 1, alive_s: float = ALIVE_S) -> None:
         self.away = ""
         self._epoch = epoch
+        self._severed = ""
         self._faults: deque[Fault] = deque()
         self._stored: dict[str, Stored] = {}
         self._log: list[Committed] = []
@@ -62,9 +65,14 @@ class MemoryStore:
         """Let the next commit without one meet *fault*."""
         self._faults.append(fault)
 
-    def disconnect(self, why: str = "the connection was cut") -> None:
-        """End every watch that is under way."""
+    def disconnect(self, why: str = "the connection was cut", *, stay: bool = False) -> None:
+        """End every watch that is under way, and if it is to *stay* so, every one to come."""
+        self._severed = why if stay else ""
         self._tail.cut(why)
+
+    def reconnect(self) -> None:
+        """Let watches work again."""
+        self._severed = ""
 
     # -- the store ---------------------------------------------------------------------------------
 
@@ -117,9 +125,13 @@ class MemoryStore:
         await self._reach()
         return self._done.get(write_id)
 
-    def watch(self, prefix: str, since: Revision) -> AsyncGenerator[Batch | Alive, None]:
+    async def watch(self, prefix: str, since: Revision) -> AsyncGenerator[Batch | Alive, None]:
         """Yield what happened to keys with *prefix* after *since*."""
-        return self._tail.watch(prefix, since)
+        if self._severed:
+            raise Disconnected(self._severed)
+        async with aclosing(self._tail.watch(prefix, since)) as watch:
+            async for each in watch:
+                yield each
 
     async def compact(self, keep: int) -> Revision:
         """Forget all but the last *keep* commits."""
