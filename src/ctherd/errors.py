@@ -61,6 +61,16 @@ class Contended(CtherdError):
     code = "contended"
 
 
+class Overloaded(CtherdError):
+    """More is waiting than may wait; nothing was done. Try again after *retry_after_s*."""
+
+    code = "overloaded"
+
+    def __init__(self, what: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(what, cure=f"try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
 # -- the operator must act -------------------------------------------------------------------------
 
 
