@@ -1,6 +1,7 @@
 """Herd files: what they mean, and how every fault in them is told."""
 
 import time
+import tracemalloc
 from ipaddress import ip_network
 from typing import Any
 
@@ -442,6 +443,20 @@ def test_a_thousand_routers_with_ten_helpers_take_about_a_second_at_most() -> No
     whole = min(seconds(1000) for _ in range(3))
     assert whole < 2.0
     assert whole < 10 * min(seconds(250) for _ in range(3))
+
+
+def test_reading_needs_little_memory() -> None:
+    """What is needed for a moment, the process keeps: 1.5 KB for an assignment, all in all."""
+    helpers = "".join(
+        f'    - {{"helper":"ftp","protocol":"tcp","port":{n}}}\n' for n in range(1, 1001)
+    )
+    tracemalloc.start()
+    try:
+        parse(HEAD + helpers)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1_500 * 1000
 
 
 def test_many_clashes_on_one_port_are_found_in_steps() -> None:

@@ -6,12 +6,14 @@ What the data must look like is the schema's affair, not ours.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from sys import intern
 from typing import Any, Final
 
 import yaml
 
 from ctherd.herdfile.fault import Fault, Path, Position, quote
+from ctherd.herdfile.marks import Container, Marks, position
 from ctherd.herdfile.scalar import Scalar, Unclear, read_scalar
 
 MAX_DEPTH: Final = 32
@@ -38,15 +40,6 @@ class Unreadable(Exception):
         self.fault = fault
 
 
-@dataclass(slots=True)
-class _Marks:
-    """Where a container starts, and its keys and values (in a list: values by index)."""
-
-    start: Any
-    keys: dict[str, Any] = field(default_factory=dict)
-    values: dict[str | int, Any] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, slots=True)
 class Marked:
     """The plain data of one YAML text, where each part of it stands, and the faults so far.
@@ -57,28 +50,27 @@ class Marked:
 
     value: object
     faults: Sequence[Fault]
-    _marks: dict[int, _Marks]
+    _marks: dict[int, Marks]
 
     def position(self, path: Path) -> Position:
         """Return where the value at *path* starts, or the innermost container that exists."""
-        value, mark = self.value, None
+        value: Any = self.value
+        marks = self._marks.get(id(value))
+        place = marks.start if marks else Position(1, 1)
         for step in path:
-            marks = self._marks.get(id(value))
-            if marks is None or step not in marks.values:
+            found = marks.value(value, step) if marks else None
+            if found is None:
                 break
-            mark = marks.values[step]
-            value = value[step]  # type: ignore[index]
-        if mark is None:
-            marks = self._marks.get(id(self.value))
-            return _position(marks.start) if marks else Position(1, 1)
-        return _position(mark)
+            place, value = found, value[step]
+            marks = self._marks.get(id(value))
+        return place
 
     def key_position(self, path: Path) -> Position:
         """Return where the last key of *path* stands."""
-        container = self.value
+        container: Any = self.value
         for step in path[:-1]:
-            container = container[step]  # type: ignore[index]
-        return _position(self._marks[id(container)].keys[str(path[-1])])
+            container = container[step]
+        return self._marks[id(container)].key(container, str(path[-1]))
 
 
 @dataclass(slots=True)
@@ -89,8 +81,8 @@ class _Open:
     """
 
     path: Path
-    container: dict[str, object] | list[object]
-    marks: _Marks
+    container: Container
+    marks: Marks
     anchor: str | None
     key: str | None = None
     key_read: bool = False
@@ -135,7 +127,7 @@ class _Reader:
         self.root: object = None
         self.open: list[_Open] = []
         self.anchors: dict[str, _Known] = {}
-        self.marks: dict[int, _Marks] = {}
+        self.marks: dict[int, Marks] = {}
         self.faults: list[Fault] = []
         self.documents = 0
 
@@ -186,14 +178,14 @@ class _Reader:
     def _start_sequence(self, event: Any) -> None:
         self._start([], event)
 
-    def _start(self, container: dict[str, object] | list[object], event: Any) -> None:
+    def _start(self, container: Container, event: Any) -> None:
         if event.tag not in _CONTAINER_TAGS:
             self._blame(event, f"the tag {quote(event.tag)} has no meaning here", "remove it")
         if len(self.open) >= MAX_DEPTH:
             raise self._end_of_reading(event, f"nested more than {MAX_DEPTH} deep")
         path = self._path()
         self._add(container, event)
-        marks = self.marks[id(container)] = _Marks(event.start_mark)
+        marks = self.marks[id(container)] = Marks(event.start_mark)
         if event.anchor is not None:
             self.anchors[event.anchor] = _Known(container)
         self.open.append(_Open(path, container, marks, event.anchor))
@@ -239,43 +231,45 @@ class _Reader:
 
     def _add_key(self, key: object, event: Any) -> None:
         top = self.open[-1]
-        fresh = isinstance(key, str) and key not in top.marks.keys
+        fresh = isinstance(key, str) and key not in top.container
         if not fresh and key is not _VOID:
             self._blame_key(key, event)
-        top.key = str(key) if fresh else None
+        # Every entry of a list has the same few keys.
+        top.key = intern(str(key)) if fresh else None
         top.key_read = True
         if top.key is not None:
-            top.marks.keys[top.key] = event.start_mark
+            top.marks.add(event.start_mark)
 
     def _blame_key(self, key: object, event: Any) -> None:
         if not isinstance(key, str):
             self._blame(event, f"{quote(key)} is no key", "write keys as plain words")
             return
-        first = _position(self.open[-1].marks.keys[key])
+        top = self.open[-1]
+        first = top.marks.key(top.container, key)  # type: ignore[arg-type]
         what = f"the key is here twice, first on line {first.line}, column {first.column}"
         path = (*self._path(), key)
-        self.faults.append(Fault(_position(event.start_mark), path, what, "keep one of them"))
+        self.faults.append(Fault(position(event.start_mark), path, what, "keep one of them"))
 
     def _add_value(self, value: object, event: Any) -> None:
         top = self.open[-1]
         top.values += 1
         if isinstance(top.container, list):
-            top.marks.values[len(top.container)] = event.start_mark
+            top.marks.add(event.start_mark)
             top.container.append(value)
             return
         top.key_read = False
         if top.key is not None:
-            top.marks.values[top.key] = event.start_mark
+            top.marks.add(event.start_mark)
             top.container[top.key] = value
 
     def _path(self) -> Path:
         return self.open[-1].next_path if self.open else ()
 
     def _blame(self, event: Any, what: str, cure: str = "") -> None:
-        self.faults.append(Fault(_position(event.start_mark), self._path(), what, cure))
+        self.faults.append(Fault(position(event.start_mark), self._path(), what, cure))
 
     def _end_of_reading(self, event: Any, what: str, cure: str = "") -> Unreadable:
-        return Unreadable(Fault(_position(event.start_mark), self._path(), what, cure))
+        return Unreadable(Fault(position(event.start_mark), self._path(), what, cure))
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -285,7 +279,7 @@ def _events(text: str) -> Iterator[Any]:
         mark = error.problem_mark or error.context_mark
         context = f" {error.context}" if error.context else ""
         what = f"this is not YAML: {error.problem}{context}"
-        raise Unreadable(Fault(_position(mark), (), what, _cure(text, mark))) from error
+        raise Unreadable(Fault(position(mark), (), what, _cure(text, mark))) from error
     except yaml.YAMLError as error:
         raise Unreadable(Fault(Position(1, 1), (), f"this is not YAML: {error}")) from error
 
@@ -294,7 +288,3 @@ def _cure(text: str, mark: Any) -> str:
     line = next(iter(text.splitlines()[mark.line : mark.line + 1]), "")
     indent = line[: len(line) - len(line.lstrip())]
     return "indent with spaces: YAML allows no tabs there" if "\t" in indent else ""
-
-
-def _position(mark: Any) -> Position:
-    return Position(mark.line + 1, mark.column + 1)

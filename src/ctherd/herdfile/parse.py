@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, Final
 
 from ctherd.errors import InvalidDeclaration
@@ -147,7 +148,9 @@ class _Meaning:
             return None
 
     def _assignment(self, path: Path, entry: dict[str, Any]) -> Assignment | None:
-        helper, protocol, port = entry["helper"], Protocol(entry["protocol"]), entry["port"]
+        # A thousand routers share a dozen names.
+        helper = intern(entry["helper"])
+        protocol, port = Protocol(entry["protocol"]), entry["port"]
         destinations = self._destinations(path, entry)
         try:
             return Assignment(
