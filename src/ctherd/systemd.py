@@ -11,6 +11,9 @@ from typing import Final
 
 _FIRST_FD: Final = 3
 
+_PATIENCE_S: Final = 0.1
+"""How long a service manager may take to make room for a message."""
+
 
 def notify(state: str, fds: Sequence[int] = ()) -> None:
     """Send *state*, with descriptors; without a service manager nothing happens."""
@@ -21,10 +24,11 @@ def notify(state: str, fds: Sequence[int] = ()) -> None:
         address = "\0" + address[1:]
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as client:
+        client.settimeout(_PATIENCE_S)
         try:
             client.sendmsg([state.encode()], rights, 0, address)
         except OSError:
-            # A service manager that does not listen must not end what it manages.
+            # A service manager that does not listen must not end or stop what it manages.
             return
 
 

@@ -28,13 +28,18 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
             item.add_marker(pytest.mark.root)
 
 
+def fresh_name() -> str:
+    """Return a name that no namespace has."""
+    return f"ctest-{secrets.token_hex(6)}"
+
+
 @pytest.fixture
 def make_netns() -> Iterator[MakeNetns]:
     """A function that makes one more namespace, ``ctest-<12 hex>``, with its loopback down."""
     with ExitStack() as stack:
 
         def make() -> Namespace:
-            name = f"ctest-{secrets.token_hex(6)}"
+            name = fresh_name()
             stack.enter_context(namespaces([name]))
             return Namespace(name)
 

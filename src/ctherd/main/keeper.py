@@ -19,40 +19,41 @@ class FdStore:
     def __init__(self, host: Host, inherited: Iterable[str]) -> None:
         self._host = host
         self._inherited = set(inherited) - {""}
-        self._kept: dict[NetnsName, int] = {}
+        self._kept: dict[NetnsName, NetlinkSocket] = {}
 
     def keep(self, names: Iterable[NetnsName]) -> None:
         """Put into the store what guards these netns now, and take out what does not any more."""
         for name in names:
             entry = self._host.service.reconciler.entries.get(name)
             transport = self._host.dataplane.transport(name)
-            if entry is None or (entry.cookie is None and name in self._kept):
+            if entry is None or entry.cookie is None:
                 self.forget(name)
             elif entry.observed is None or not entry.observed.guarded:
-                self._kept.pop(name, None)
-            elif isinstance(transport, NetlinkSocket) and self._kept.get(name) != entry.cookie:
-                self._kept[name] = entry.cookie or 0
+                continue
+            elif isinstance(transport, NetlinkSocket) and self._kept.get(name) is not transport:
+                if name in self._kept:
+                    self.forget(name)  # a name means all descriptors that were stored under it
+                self._kept[name] = transport
                 # Lost error messages must not make systemd think that the descriptor is dead.
                 state = f"FDSTORE=1\nFDPOLL=0\nFDNAME={systemd.fd_name(name)}"
                 systemd.notify(state, [transport.fileno()])
 
     def forget(self, netns: NetnsName) -> None:
-        """Take out what is kept of this netns, which is gone or nobody's router any more."""
-        self._kept.pop(netns, None)
-        _take_out(systemd.fd_name(netns))
+        """Take out what is kept of this netns, if anything: it is gone, or nobody's router."""
+        known = systemd.fd_name(netns) in self._inherited
+        if self._kept.pop(netns, None) is not None or known:
+            self._take_out(systemd.fd_name(netns))
 
     def settle(self) -> None:
         """Every netns was looked at: take out what a former agent kept of any other."""
-        reconciler = self._host.service.reconciler
         in_use = {
             systemd.fd_name(name)
-            for name in reconciler.entries
+            for name in self._host.service.reconciler.entries
             if self._host.dataplane.transport(name) is not None
         }
         for name in self._inherited - in_use:
-            _take_out(name)
-        self._inherited.clear()
+            self._take_out(name)
 
-
-def _take_out(name: str) -> None:
-    systemd.notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+    def _take_out(self, name: str) -> None:
+        self._inherited.discard(name)
+        systemd.notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
