@@ -8,8 +8,9 @@ from ctherd.errors import CtherdError
 from ctherd.model.document import HOST, NetnsName
 from ctherd.netlink.events import Nsids, freed_nsids, generation_of, listen, listen_for_nsids
 from ctherd.netlink.socket import EventSocket, lost_events
-from ctherd.netns.directory import NetnsDirectory
+from ctherd.netns.directory import NetnsDirectory, no_room
 from ctherd.netns.enter import entered
+from ctherd.netns.open_files import leaves_room
 
 _log: Final = logging.getLogger("ctherd.agent")
 
@@ -113,6 +114,9 @@ class KernelEvents:
             if self._shared is None:
                 with entered(fd):
                     listener = listen(all_namespaces=False)
+                if not leaves_room(listener.fileno()):
+                    listener.close()
+                    raise no_room("listen to events", netns)
                 self._add_reader(listener.fileno(), self._read_one, netns, listener)
                 return _Watch(cookie, listener=listener)
             nsid = None if netns == HOST else self._shared[2].of(fd)

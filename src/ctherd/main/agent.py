@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import os
-import resource
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
@@ -38,7 +37,6 @@ def run_agent(config: Config, reload: Callable[[], Config]) -> int:
     with ExitStack() as stack:
         stack.enter_context(_only_agent(config.netns_dir))
         host = stack.enter_context(opened(config, stays=True))
-        _open_files_limit()
         kept = systemd.kept_fds()
         host.directory.inherit(list(kept))
         expectations = Expectations(host, config.sweep_interval_s)
@@ -135,9 +133,3 @@ def _only_agent(netns_dir: Path) -> socket.socket:
             cure="end it first; `ctherd show` asks it",
         ) from error
     return claim
-
-
-def _open_files_limit() -> None:
-    """Allow as many open sockets as the system does: one is kept per netns."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

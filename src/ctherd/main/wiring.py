@@ -17,6 +17,7 @@ from ctherd.journal.state_dir import StateDirectory
 from ctherd.main.config import Config
 from ctherd.model.document import NetnsName
 from ctherd.netns.directory import NetnsDirectory
+from ctherd.netns.open_files import allow_most
 from ctherd.netns.owner import describe_port
 from ctherd.ports import Journal
 from ctherd.service.host import Answer, HostService
@@ -56,6 +57,7 @@ def opened(config: Config, *, stays: bool, changes: bool = True) -> Iterator[Hos
     Shape: with *changes* false nothing is made: a host without a journal has an empty one.
     Raises: Busy, JournalError, PrivilegeMissing.
     """
+    allow_most()
     directory = netns_directory(config.netns_dir)
     if not changes and not (config.state_dir / "journal.sqlite").exists():
         yield _wire(config, directory, MemoryJournal({}), stays=stays)

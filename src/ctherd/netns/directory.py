@@ -21,6 +21,7 @@ from ctherd.model.document import HOST, NetnsName
 from ctherd.netlink.socket import RECEIVE_BYTES, NetlinkSocket, adopt
 from ctherd.netlink.transport import Transport
 from ctherd.netns.enter import CLONE_NEWNET, entered, unshared
+from ctherd.netns.open_files import leaves_room
 
 _NS_GET_NSTYPE: Final = 0xB703  # linux/nsfs.h
 _OWN_NETNS: Final = "/proc/thread-self/ns/net"
@@ -99,6 +100,9 @@ class NetnsDirectory:
             ) from error
         finally:
             os.close(fd)
+        if not leaves_room(fresh.fileno()):
+            fresh.close()
+            raise no_room("open a netlink socket", name)
         cookie = fresh.cookie
         if cookie == self._own_cookie and name != HOST:
             fresh.close()
@@ -175,6 +179,16 @@ class NetnsDirectory:
             raise DataplaneError(
                 "open the network namespace", netns=name, errno=error.errno or errno.EIO
             ) from error
+
+
+def no_room(what: str, name: NetnsName) -> DataplaneError:
+    """Return the error that says that namespaces have all the open files they may have."""
+    return DataplaneError(
+        what,
+        netns=name,
+        errno=errno.EMFILE,
+        cure="raise the limit of open files (LimitNOFILE= of the unit): each namespace needs one",
+    )
 
 
 def _not_permitted(what: str, name: NetnsName) -> PrivilegeMissing:
