@@ -19,6 +19,10 @@ class CtherdError(Exception):
         self.where = where
         self.cure = cure
 
+    def as_data(self) -> dict[str, str]:
+        """Return it as JSON has it."""
+        return {"code": self.code, "what": self.what, "where": self.where, "cure": self.cure}
+
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         advice = f" ({self.cure})" if self.cure else ""

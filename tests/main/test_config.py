@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ctherd.authz.profile import PRESETS
 from ctherd.errors import ConfigurationError
 from ctherd.guard.policy import Policy
 from ctherd.main import config
 from ctherd.main.config import Config, load_config, parse_config, reference_text
 from ctherd.main.options import Endpoint, Wrong
+from ctherd.main.server_config import (
+    AllowOptions,
+    FollowOptions,
+    LimitOptions,
+    ServerOptions,
+    TlsOptions,
+)
 from ctherd.model.catalog import Protocol
+from ctherd.model.router import ProjectId
 from ctherd.plan.safety import Limits
 
 
 def options(made: Any) -> dict[str, Any]:
     """Return the names of all options of *made*, sections as dicts."""
-    return {
-        each.name: options(value) if is_dataclass(value := getattr(made, each.name)) else None
-        for each in fields(made)
-        if each.name != "metrics"
-    } | ({"metrics": None} if isinstance(made, Config) else {})
+    return {each.name: section(getattr(made, each.name)) for each in fields(made)}
+
+
+def section(value: Any) -> Any:
+    if isinstance(value, dict):
+        return named(value)
+    return options(value) if is_dataclass(value) and not isinstance(value, Endpoint) else None
 
 
 def named(table: dict[str, Any]) -> dict[str, Any]:
@@ -80,6 +91,46 @@ def test_every_option_is_taken_over() -> None:
         max_per_router = 10
         require_destinations = ["sip"]
         kill = ["irc"]
+        [follow]
+        server = "https://s:1"
+        host = "me"
+        token_file = "/t"
+        certificate = "/c"
+        key = "/k"
+        ca = "/a"
+        server_keys = "/sk"
+        [server]
+        listen = "0.0.0.0:80"
+        state_dir = "/ss"
+        plain_http = true
+        identity = "keystone"
+        policy_file = "/p"
+        profile = "strict"
+        default_host = "me"
+        move_wait_s = 1
+        [server.tls]
+        certificate = "/sc"
+        key = "/sk"
+        client_ca = "/ca"
+        [server.allow]
+        helpers = ["ftp"]
+        require_destinations = ["sip"]
+        quota_per_router = 1
+        quota_per_project = 2
+        [server.allow.roles]
+        operator = ["sip"]
+        [server.allow.projects]
+        blue = []
+        [server.allow.quota_of_projects]
+        blue = 3
+        red = "unlimited"
+        [server.limits]
+        body_bytes = 2048
+        body_s = 1
+        request_s = 2
+        wait_s = 3
+        in_flight = 4
+        per_caller = 5
         """,
         "all.toml",
     )
@@ -103,9 +154,60 @@ def test_every_option_is_taken_over() -> None:
             require_destinations=frozenset({"sip"}),
             kill=frozenset({"irc"}),
         ),
+        follow=FollowOptions(
+            server="https://s:1",
+            host="me",
+            token_file=Path("/t"),
+            certificate=Path("/c"),
+            key=Path("/k"),
+            ca=Path("/a"),
+            server_keys=Path("/sk"),
+        ),
+        server=ServerOptions(
+            listen=Endpoint("0.0.0.0", 80),
+            state_dir=Path("/ss"),
+            plain_http=True,
+            identity="keystone",
+            policy_file=Path("/p"),
+            profile="strict",
+            default_host="me",
+            move_wait_s=1.0,
+            tls=TlsOptions(Path("/sc"), Path("/sk"), Path("/ca")),
+            allow=AllowOptions(
+                helpers=frozenset({"ftp"}),
+                require_destinations=frozenset({"sip"}),
+                quota_per_router=1,
+                quota_per_project=2,
+                roles={"operator": frozenset({"sip"})},
+                projects={ProjectId("blue"): frozenset()},
+                quota_of_projects={ProjectId("blue"): 3, ProjectId("red"): None},
+            ),
+            limits=LimitOptions(2048, 1.0, 2.0, 3.0, 4, 5),
+        ),
     )
     defaults = Config()
-    assert all(getattr(made, each.name) != getattr(defaults, each.name) for each in fields(Config))
+    assert all_differ(made, defaults)
+
+
+def all_differ(made: Any, defaults: Any) -> bool:
+    pairs = [(getattr(made, each.name), getattr(defaults, each.name)) for each in fields(made)]
+    return all(
+        all_differ(one, other)
+        if is_dataclass(other) and not isinstance(other, Endpoint)
+        else one != other
+        for one, other in pairs
+    )
+
+
+def test_the_profile_of_tenants_is_the_preset_with_exceptions() -> None:
+    """What is not said is as the profile has it; what is said goes before it."""
+    strict = ServerOptions(profile="strict")
+    assert strict.tenants_profile() == PRESETS["strict"]
+    allow = AllowOptions(helpers=frozenset({"irc"}), quota_per_router=3)
+    made = replace(strict, allow=allow).tenants_profile()
+    assert made.helpers == {"irc"}
+    assert made.quota_per_router == 3
+    assert made.roles == PRESETS["strict"].roles
 
 
 @pytest.mark.parametrize(
@@ -142,6 +244,11 @@ def test_every_option_is_taken_over() -> None:
         ("[policy]\nallowed_ports = ['21']", "policy.allowed_ports", "between 1 and 65535"),
         ("[policy]\nallowed_ports = [true]", "policy.allowed_ports", "between 1 and 65535"),
         ("[policy]\nmax_per_router = 'none'", "policy.max_per_router", "whole number"),
+        ("[server]\nidentity = 'x'", "server.identity", "none or tokens or keystone"),
+        ("[server]\nlisten = ''", "server.listen", "127.0.0.1:9697"),
+        ("[server.allow.roles]\nx = 'ftp'", "server.allow.roles.x", "square brackets"),
+        ("[server.allow.projects]\nx = ['FTP']", "server.allow.projects.x", "choose ftp"),
+        ("[server.allow]\nroles = 1", "server.allow.roles", "NAME = VALUE"),
         ("[policy]\nnetns_patterns = '*'", "policy.netns_patterns", "square brackets"),
     ],
 )

@@ -62,7 +62,6 @@ def _answer(line: bytes, answer: Answerer) -> dict[str, Any]:
             raise ValueError("not an object")
         return {"answer": answer(request)}
     except CtherdError as error:
-        told = {"code": error.code, "what": error.what, "where": error.where, "cure": error.cure}
-        return {"error": told}
+        return {"error": error.as_data()}
     except ValueError as error:
         return {"error": {"code": "remote-protocol", "what": str(error), "where": "", "cure": ""}}

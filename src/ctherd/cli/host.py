@@ -6,11 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ctherd.cli.options import common, configured, herd_file, output, own_table, partial
+from ctherd.cli.options import (
+    common,
+    configured,
+    herd_file,
+    names_server,
+    of_server,
+    output,
+    own_table,
+    partial,
+)
 from ctherd.errors import UnsafePlan
 
 if TYPE_CHECKING:
+    from ctherd.client.access import Asked
     from ctherd.main.config import Config
+
+the_host = click.option(
+    "--host", default="", help="With --server: the host of routers that name none (default: this)."
+)
 
 CHANGES = 2
 """The exit code of a plan that has changes."""
@@ -28,22 +42,26 @@ def _agent_answer(config: "Config", request: dict[str, Any]) -> dict[str, Any] |
 @output
 @partial
 @own_table
+@the_host
+@of_server
 @common
-def plan(file: Path | None, output: str, partial: bool, own_table: bool | None) -> int:
+def plan(
+    file: Path | None,
+    output: str,
+    partial: bool,
+    own_table: bool | None,
+    host: str,
+    asked: "Asked",
+) -> int:
     """Print what would change and why. Exit: 0 nothing, 2 changes, 1 error."""
-    from ctherd.cli import render
+    from ctherd.cli import remote, render
     from ctherd.service.host import changes, worked
 
     config = configured(file=file, own_table=own_table)
-    request = {"operation": "plan", "file": str(config.file), "partial": partial}
-    answer = _agent_answer(config, request)
-    if answer is None:
-        from ctherd.herdfile.read import read_herd
-        from ctherd.main.wiring import opened
-
-        documents = read_herd(config.file).documents
-        with opened(config, stays=False, changes=False) as host:
-            answer = host.service.plan(documents, partial=partial)
+    if names_server(asked):
+        answer = remote.plan(config, asked, host, partial=partial)
+    else:
+        answer = _plan(config, partial=partial)
     if output == "json":
         render.as_json(answer)
     else:
@@ -53,26 +71,61 @@ def plan(file: Path | None, output: str, partial: bool, own_table: bool | None) 
     return CHANGES if changes(answer) else 0
 
 
+def _plan(config: "Config", *, partial: bool) -> dict[str, Any]:
+    request = {"operation": "plan", "file": str(config.file), "partial": partial}
+    answer = _agent_answer(config, request)
+    if answer is None:
+        from ctherd.herdfile.read import read_herd
+        from ctherd.main.wiring import opened
+
+        documents = read_herd(config.file).documents
+        with opened(config, stays=False, changes=False) as host:
+            answer = host.service.plan(documents, partial=partial)
+    return answer
+
+
 @click.command()
 @herd_file
 @output
 @partial
 @own_table
 @click.option("--yes", is_flag=True, help="Remove even unusually much.")
+@click.option(
+    "--wait", type=click.FloatRange(0), default=0.0, help="With --server: seconds for its agents."
+)
+@the_host
+@of_server
 @common
-def apply(file: Path | None, output: str, partial: bool, own_table: bool | None, yes: bool) -> int:
+def apply(
+    file: Path | None,
+    output: str,
+    partial: bool,
+    own_table: bool | None,
+    yes: bool,
+    wait: float,
+    host: str,
+    asked: "Asked",
+) -> int:
     """Make the file true. Exit: 0 all is, 1 with what could not be made true and why."""
-    from ctherd.cli import render
+    from ctherd.cli import remote, render
     from ctherd.service.host import worked
 
     config = configured(file=file, own_table=own_table)
+
+    def attempt(*, confirmed: bool) -> dict[str, Any]:
+        if names_server(asked):
+            return remote.apply(
+                config, asked, host, partial=partial, confirmed=confirmed, wait_s=wait
+            )
+        return _apply(config, partial=partial, confirmed=confirmed)
+
     try:
-        answer = _apply(config, partial=partial, confirmed=yes)
+        answer = attempt(confirmed=yes)
     except UnsafePlan as unsafe:
         if not sys.stdin.isatty() or output == "json":
             raise
         click.confirm(f"{unsafe.what}. Remove them?", abort=True, err=True)
-        answer = _apply(config, partial=partial, confirmed=True)
+        answer = attempt(confirmed=True)
     if output == "json":
         render.as_json(answer)
     else:
@@ -103,12 +156,30 @@ def _apply(config: "Config", *, partial: bool, confirmed: bool) -> dict[str, Any
 @herd_file
 @output
 @own_table
+@of_server
 @common
-def show(router: str, file: Path | None, output: str, own_table: bool | None) -> int:
-    """Show desired, managed and live side by side, with status and surroundings."""
-    from ctherd.cli import render
+def show(
+    router: str, file: Path | None, output: str, own_table: bool | None, asked: "Asked"
+) -> int:
+    """Show desired, managed and live side by side, with status and surroundings.
+
+    With --server: what is declared there, and how its hosts fare.
+    """
+    from ctherd.cli import remote, render
 
     config = configured(file=file, own_table=own_table)
+    if names_server(asked):
+        answer, print_it = remote.show(config, asked, router), render.show_declared
+    else:
+        answer, print_it = _look(config, router, file), render.show
+    if output == "json":
+        render.as_json(answer)
+    else:
+        print_it(answer)
+    return 0
+
+
+def _look(config: "Config", router: str, file: Path | None) -> dict[str, Any]:
     answer = _agent_answer(config, {"operation": "show", "router": router})
     if answer is None:
         from ctherd.herdfile.read import read_herd
@@ -117,11 +188,7 @@ def show(router: str, file: Path | None, output: str, own_table: bool | None) ->
         documents = read_herd(config.file).documents if file or config.file.exists() else None
         with opened(config, stays=False, changes=False) as host:
             answer = host.service.look(documents, router)
-    if output == "json":
-        render.as_json(answer)
-    else:
-        render.show(answer)
-    return 0
+    return answer
 
 
 @click.command()

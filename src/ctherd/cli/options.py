@@ -1,5 +1,6 @@
 """What several commands are given, and the configuration that comes of it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from ctherd.client.access import Asked
+    from ctherd.client.connection import Connection
     from ctherd.main.config import Config
 
 Command = Callable[..., Any]
@@ -24,7 +27,10 @@ def configured(**overrides: Any) -> "Config":
     for name in ("state_dir", "netns_dir", "file"):
         if given.get(name) is not None:
             given[name] = given[name].absolute()
-    return replace(config, **{name: each for name, each in given.items() if each is not None})
+    given = {name: each for name, each in given.items() if each is not None}
+    if "state_dir" in given:
+        given["server"] = replace(config.server, state_dir=given["state_dir"] / "server")
+    return replace(config, **given)
 
 
 def common(command: Command) -> Command:
@@ -54,3 +60,42 @@ own_table = click.option(
     "--own-table/--no-own-table", default=None, help="Let the kernel guard our table."
 )
 partial = click.option("--partial", is_flag=True, help="Leave routers that the file omits.")
+
+
+def of_server(command: Command) -> Command:
+    """Let a command be told which server it shall ask, as its parameter *asked*."""
+
+    @click.option("--server", "url", metavar="URL", help="The server's root URL.")
+    @click.option(
+        "--token-file", type=click.Path(path_type=Path), help="A file that holds our token."
+    )
+    @click.option(
+        "--ca",
+        type=click.Path(path_type=Path),
+        help="Who may vouch for the server (default: the system's).",
+    )
+    @wraps(command)
+    def with_server(
+        url: str | None, token_file: Path | None, ca: Path | None, **options: Any
+    ) -> Any:
+        from ctherd.client.access import Asked
+
+        return command(asked=Asked(url, token_file, ca), **options)
+
+    return with_server
+
+
+def names_server(asked: "Asked") -> bool:
+    """Tell whether somebody said that a server is meant, and not this host."""
+    return bool(asked.url or os.environ.get("CTHERD_SERVER"))
+
+
+def connected(asked: "Asked", config: "Config") -> "Connection":
+    """Return a connection to the server that is meant.
+
+    Raises: ConfigurationError.
+    """
+    from ctherd.client.access import find_access
+    from ctherd.client.connection import Connection
+
+    return Connection(find_access(asked, os.environ, config.server.state_dir))

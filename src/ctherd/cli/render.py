@@ -29,7 +29,8 @@ def changes(answer: dict[str, Any], *, done: bool) -> None:
         lines = list(_router_lines(router))
         if lines:
             quiet = False
-            click.secho(f"{router['router']} (netns {router['netns']})", bold=True)
+            host = f"{router['host']}, " if router.get("host") else ""
+            click.secho(f"{router['router']} ({host}netns {router['netns']})", bold=True)
             for line in lines:
                 click.echo(f"  {line}")
     if quiet:
@@ -39,6 +40,8 @@ def changes(answer: dict[str, Any], *, done: bool) -> None:
 
 
 def _router_lines(router: dict[str, Any]) -> Any:
+    for step in router.get("steps", ()):
+        yield click.style("* router  ", fg="cyan") + f" {step}"
     for change in router["changes"]:
         sign, colour = _SIGNS[change["change"]]
         place = f"{change['protocol']}/{change['port']}"
@@ -90,6 +93,37 @@ def show(answer: dict[str, Any]) -> None:
             console.print(f"  {escape(line)}")
     if not answer["routers"]:
         console.print("no routers are declared or managed here")
+
+
+def show_declared(answer: dict[str, Any]) -> None:
+    """Print how the routers of a server fare."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    for router in answer["routers"]:
+        places = ", ".join(f"{each['host']}: {each['netns']}" for each in router["placements"])
+        table = Table(title=escape(f"{router['router']} ({places or 'placed nowhere'})"))
+        for column in ("assignment", "desired", "status", "reason", "hosts"):
+            table.add_column(column)
+        for each in router["assignments"]:
+            colour = _STATES.get(each["status"], "red")
+            table.add_row(
+                f"{each['protocol']}/{each['port']} {each['helper']}",
+                each["desired"],
+                f"[{colour}]{each['status']}[/]",
+                escape(each["reason"]),
+                escape("; ".join(map(_detail, each["details"]))),
+            )
+        console.print(table)
+    if not answer["routers"]:
+        console.print("the server shows us no routers")
+
+
+def _detail(detail: dict[str, Any]) -> str:
+    host = f"{detail['host']} " if detail.get("host") else ""
+    return f"{host}{detail['family']} {detail['status']}"
 
 
 def _surroundings(router: dict[str, Any]) -> Any:

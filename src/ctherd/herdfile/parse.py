@@ -1,8 +1,8 @@
 """From the text of a herd file to documents, or to one error that tells all its faults."""
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from sys import intern
 from typing import Any, Final
 
@@ -19,7 +19,8 @@ from ctherd.model.assignment import (
     parse_prefix,
 )
 from ctherd.model.catalog import Protocol, resolve
-from ctherd.model.document import Document, document, refuse_overlaps
+from ctherd.model.document import Document, RouterId, document, refuse_overlaps
+from ctherd.model.router import HostName
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_NETNS_BYTES: Final = 255  # NAME_MAX; the schema can only count characters.
@@ -36,15 +37,17 @@ _UNPRINTABLE: Final = re.compile(
 class Herd:
     """What one herd file declares: the complete desired state, one document per router.
 
-    Shape: *source* is the name of the file for people; *documents* keep the order of the file.
+    Shape: *source* is the name of the file for people; *documents* keep the order of the file;
+    *hosts* has those that a router names.
     """
 
     source: str
     documents: tuple[Document, ...]
+    hosts: Mapping[RouterId, HostName] = field(default_factory=dict)
 
 
-def parse_herd(text: str | bytes, source: str) -> Herd:
-    """Read *text* as the herd file *source*.
+def parse_herd(text: str | bytes, source: str, *, of_hosts: bool = False) -> Herd:
+    """Read *text* as the herd file *source*; with *of_hosts* its routers may live elsewhere.
 
     Raises: InvalidDeclaration that tells all faults, each with line and column.
     """
@@ -57,10 +60,11 @@ def parse_herd(text: str | bytes, source: str) -> Herd:
     found = schema.check(marked)
     faults = [*marked.faults, *_beyond(marked.faults, found)]
     # Where the schema gave up counting, nobody knows what is well-formed.
-    documents = _Meaning(marked, faults).documents() if len(found) < schema.ENOUGH else ()
+    meaning = _Meaning(marked, faults, of_hosts=of_hosts)
+    documents = meaning.documents() if len(found) < schema.ENOUGH else ()
     if faults:
         raise report(source, faults)
-    return Herd(source, documents)
+    return Herd(source, documents, meaning.hosts)
 
 
 def _as_text(given: str | bytes) -> str:
@@ -103,9 +107,11 @@ class _Meaning:
     A fault of one assignment hides nothing about its neighbours.
     """
 
-    def __init__(self, marked: Marked, faults: list[Fault]) -> None:
+    def __init__(self, marked: Marked, faults: list[Fault], *, of_hosts: bool) -> None:
         self.marked = marked
         self.faults = faults
+        self.of_hosts = of_hosts
+        self.hosts: dict[RouterId, HostName] = {}
         # A path of length 4 is an assignment: routers[i].helpers[j].
         self.malformed = {fault.path[:4] for fault in faults}
         self.malformed |= {path[:2] for path in self.malformed if len(path) < 4}
@@ -116,6 +122,7 @@ class _Meaning:
         routers = self._well_formed(("routers",))
         self._refuse_duplicates("name", routers)
         self._refuse_duplicates("netns", routers)
+        self._read_hosts(routers)
         made = [self._document(path, router) for path, router in routers]
         return tuple(each for each in made if each is not None)
 
@@ -127,13 +134,24 @@ class _Meaning:
         return [each for each in numbered if each[0] not in self.malformed]
 
     def _refuse_duplicates(self, key: str, routers: list[tuple[Path, dict[str, Any]]]) -> None:
-        first: dict[str, Path] = {}
+        first: dict[tuple[str, str], Path] = {}
         for path, router in routers:
             place = (*path, key)
-            other = first.setdefault(router[key], place)
+            # Two hosts may well have a netns of one name each.
+            host = router.get("host", "") if key == "netns" else ""
+            other = first.setdefault((host, router[key]), place)
             if other is not place:
                 what = f"{quote(router[key])} is declared twice, {self._first(other)}"
                 self._blame(place, what, "one network namespace is one router, with one name")
+
+    def _read_hosts(self, routers: list[tuple[Path, dict[str, Any]]]) -> None:
+        for path, router in routers:
+            if "host" not in router:
+                continue
+            self.hosts[RouterId(router["name"])] = HostName(router["host"])
+            if not self.of_hosts:
+                what = "a host is named, but without a server the file is for this machine alone"
+                self._blame((*path, "host"), what, "leave it out, or apply the file with --server")
 
     def _document(self, path: Path, router: dict[str, Any]) -> Document | None:
         if len(router["netns"].encode()) > MAX_NETNS_BYTES:

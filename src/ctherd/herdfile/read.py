@@ -8,8 +8,8 @@ from ctherd.errors import InvalidDeclaration
 from ctherd.herdfile.parse import MAX_BYTES, Herd, parse_herd
 
 
-def read_herd(path: Path | str) -> Herd:
-    """Read and parse the herd file at *path*.
+def read_herd(path: Path | str, *, of_hosts: bool = False) -> Herd:
+    """Read and parse the herd file at *path*; *of_hosts* as in parse_herd.
 
     Raises: InvalidDeclaration if it cannot be read, or for what parse_herd raises it.
     """
@@ -22,7 +22,7 @@ def read_herd(path: Path | str) -> Herd:
             where=str(path),
             cure="is the path right, and may this user read it?",
         ) from error
-    return parse_herd(content, str(path))
+    return parse_herd(content, str(path), of_hosts=of_hosts)
 
 
 def _read(path: Path | str) -> bytes:

@@ -13,6 +13,7 @@ from ctherd.errors import ConfigurationError
 from ctherd.guard.policy import Policy
 from ctherd.main import options as option
 from ctherd.main.options import Endpoint
+from ctherd.main.server_config import FOLLOW, SERVER, FollowOptions, ServerOptions
 from ctherd.model.catalog import Protocol, names
 from ctherd.plan.safety import Limits
 
@@ -37,6 +38,8 @@ class Config:
     metrics: Endpoint | None = METRICS
     max_removals: Limits = field(default_factory=Limits)
     policy: Policy = field(default_factory=Policy)
+    follow: FollowOptions = field(default_factory=FollowOptions)
+    server: ServerOptions = field(default_factory=ServerOptions)
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -113,5 +116,7 @@ _CONFIG: Final = option.section(
             Limits, {"count": option.whole(0, 1_000_000), "share": option.number(0, 1)}
         ),
         "policy": _POLICY,
+        "follow": FOLLOW,
+        "server": SERVER,
     },
 )

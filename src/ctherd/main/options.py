@@ -143,6 +143,17 @@ def list_of(collection: Callable[..., Any], reader: Reader) -> Reader:
     return read
 
 
+def table_of(reader: Reader) -> Reader:
+    """Read a table with any names, and values that *reader* reads."""
+
+    def read(given: Any) -> dict[str, Any]:
+        if not isinstance(given, dict):
+            raise Wrong(f"{given!r} is not a table", "write NAME = VALUE, a line each")
+        return {name: _read_option(name, each, {name: reader}) for name, each in given.items()}
+
+    return read
+
+
 def ports(given: Any) -> PortRange:
     """Read a port, or a range of ports."""
     if type(given) is int:

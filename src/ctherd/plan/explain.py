@@ -32,19 +32,21 @@ def why(change: Change, holder: str = "") -> str:
 
 def plan_as_data(plan: Plan) -> dict[str, Any]:
     """Return *plan* as JSON has it."""
-    changes = [
-        {
-            "change": change.verb.value,
-            "protocol": change.key.protocol.value,
-            "port": change.key.port,
-            "helper": change.key.helper,
-            "before": _as_list(change.before),
-            "after": _as_list(change.after),
-            "why": why(change, plan.holder),
-        }
-        for change in plan.changes
-    ]
+    changes = [change_as_data(change, why(change, plan.holder)) for change in plan.changes]
     return {"changes": changes, "repairs": list(plan.repairs), "claim": plan.claim}
+
+
+def change_as_data(change: Change, reason: str) -> dict[str, Any]:
+    """Return *change* and the reason for it as JSON has them."""
+    return {
+        "change": change.verb.value,
+        "protocol": change.key.protocol.value,
+        "port": change.key.port,
+        "helper": change.key.helper,
+        "before": _as_list(change.before),
+        "after": _as_list(change.after),
+        "why": reason,
+    }
 
 
 def _as_list(destinations: Destinations | None) -> list[str] | None:

@@ -278,4 +278,4 @@ def _side(destinations: Destinations | None) -> str | None:
 def _error(error: CtherdError | None) -> Answer | None:
     if error is None or isinstance(error, NetnsAbsent):
         return None
-    return {"code": error.code, "what": error.what, "where": error.where, "cure": error.cure}
+    return error.as_data()
