@@ -1,5 +1,6 @@
 """A document: the whole desired state of one router, the unit of storing, watching and planning."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -50,11 +51,11 @@ def document(router: str, netns: str, assignments: Iterable[Assignment]) -> Docu
 
     Raises: InvalidDeclaration if an id occurs twice or two assignments exclude each other.
     """
-    by_id: dict[AssignmentId, Assignment] = {}
-    for each in assignments:
-        if each.id in by_id:
-            raise InvalidDeclaration(f"{each.key} is declared twice", where=router)
-        by_id[each.id] = each
+    given = tuple(assignments)
+    by_id = {each.id: each for each in given}
+    if len(by_id) < len(given):
+        ((twice, _),) = Counter(each.id for each in given).most_common(1)
+        raise InvalidDeclaration(f"{by_id[twice].key} is declared twice", where=router)
     return Document(RouterId(router), NetnsName(netns), by_id)
 
 
@@ -63,8 +64,11 @@ def refuse_overlaps(assignments: Collection[Assignment]) -> None:
 
     Raises: InvalidDeclaration that names both.
     """
+    # Nearly always no two share a port, at least not of one protocol, whatever their destinations.
+    if len({each.port for each in assignments}) == len(assignments):
+        return
     if len({(each.protocol, each.port) for each in assignments}) == len(assignments):
-        return  # Nearly always: no two share a port, whatever their destinations.
+        return
     seen: dict[tuple[Protocol, int], list[Assignment]] = {}
     for one in assignments:
         for other in seen.setdefault((one.protocol, one.port), []):

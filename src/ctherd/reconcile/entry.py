@@ -147,10 +147,14 @@ class Entry:
         self, changes: tuple[Change, ...], refused: Mapping[AssignmentKey, Refusal]
     ) -> list[Edit]:
         """Return what the journal has to forget after a commit, and forget it here."""
-        gone = dict.fromkeys(each.key for each in changes if each.verb in _FORGOTTEN)
-        gone.update(dict.fromkeys(key for key in refused if key in self.managed))
-        if not self.managed.keys().isdisjoint(gone):
-            self.managed = {key: scope for key, scope in self.managed.items() if key not in gone}
-        if not gone or self.tag is None:
+        gone = [each.key for each in changes if each.verb in _FORGOTTEN]
+        gone += [key for key in refused if key in self.managed]
+        if not gone:
             return []
-        return [Edit(self.netns, self.router, self.tag, forget=tuple(gone))]
+        left = dict(self.managed)
+        for key in gone:
+            left.pop(key, None)
+        self.managed = left
+        return (
+            [] if self.tag is None else [Edit(self.netns, self.router, self.tag, {}, tuple(gone))]
+        )

@@ -5,7 +5,7 @@ refuses it if somebody else has moved the ruleset since.
 """
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -139,12 +139,12 @@ def _after(generation: int) -> int:
 
 def _committed(
     place: Place,
-    used: Iterable[HelperOn],
+    used: Set[HelperOn],
     refused: Mapping[AssignmentKey, Refusal],
     facts: KernelFacts,
 ) -> Committed:
     """Report a commit; for which families a helper is made is asked once per kernel."""
-    if not facts.families.keys() >= set(used):
+    if not used <= facts.families.keys():
         facts.families.update(read_families(place.dialogue))
     netns = place.namespace.name
     return Committed(netns, place.generation, place.guarded, refused, facts.families)

@@ -6,7 +6,7 @@ so no error can be traced to an assignment. There is no need to: a batch that is
 nothing, and ``render`` then makes one that can be asked what was wrong.
 """
 
-from collections.abc import Collection
+from collections.abc import Set
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
     """A batch, and the helpers that it makes objects of."""
 
     encoded: bytes
-    made: Collection[HelperOn]
+    made: Set[HelperOn]
 
 
 def batch(target: Live, tag: str, flags: TableFlag, generation: int) -> Batch | None:
