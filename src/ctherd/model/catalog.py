@@ -181,6 +181,12 @@ def by_name(kernel_name: str) -> Helper:
     return _BY_NAME[kernel_name]
 
 
+def protocols_of(name: str) -> tuple[Protocol, ...]:
+    """Return the protocols that *name*, an alias or the kernel's own, speaks; empty: unknown."""
+    found = _BY_NAME.get(name)
+    return found.protocols if found else tuple(each for alias, each in ALIASES if alias == name)
+
+
 def resolve(name: str, protocol: Protocol) -> Helper:
     """Return the kernel helper that *name* means on *protocol*.
 

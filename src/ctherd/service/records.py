@@ -64,7 +64,7 @@ def read_envelope(value: bytes) -> Envelope:
 
 def write_router(router: Router, signer: Signer) -> bytes:
     """Return *router* sealed, as the store keeps it."""
-    return write_envelope(signer.sign({"kind": KIND, **_as_plain(router)}))
+    return write_envelope(signer.sign({"kind": KIND, **router_as_plain(router)}))
 
 
 def read_router(value: bytes, verifier: Verifier) -> Router:
@@ -82,7 +82,8 @@ def read_router(value: bytes, verifier: Verifier) -> Router:
 # -- plain data ------------------------------------------------------------------------------------
 
 
-def _as_plain(router: Router) -> Plain:
+def router_as_plain(router: Router) -> Plain:
+    """Return a router with its helpers as records and the audit spell it."""
     return {
         "id": router.id,
         "project": router.project,
@@ -98,11 +99,12 @@ def _as_plain(router: Router) -> Plain:
         "placements": [list(each) for each in router.placements],
         "withdrawing": [[*each, since] for each, since in router.withdrawing.items()],
         "held": [list(each) for each in router.held],
-        "helpers": [_helper_as_plain(each) for each in router.helpers.values()],
+        "helpers": [helper_as_plain(each) for each in router.helpers.values()],
     }
 
 
-def _helper_as_plain(declared: DeclaredHelper) -> Plain:
+def helper_as_plain(declared: DeclaredHelper) -> Plain:
+    """Return a helper as records and the audit spell it."""
     assignment = declared.assignment
     return {
         "id": assignment.id,
