@@ -21,6 +21,8 @@ from ctherd.model.router import HostName, Placement
 from ctherd.plan.explain import destinations_in_words
 
 _ROUTERS = "/v2.0/routers"
+_FULL = {"extension": "ctherd-conntrack-helper"}
+"""Asks an answer to show what ctherd adds: placements, destinations and status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Routers:
 
     def all(self, **filters: str) -> list[RemoteRouter]:
         """Return the routers that we may see and *filters* let through, by name."""
-        told = self._connection.ask("GET", _ROUTERS, query=filters)
+        told = self._connection.ask("GET", _ROUTERS, query={**_FULL, **filters})
         with _understood():
             routers = [self._router(each) for each in told["routers"]]
         return sorted(routers, key=lambda each: each.name)
@@ -103,7 +105,7 @@ class Routers:
 
     def helpers(self, router: str) -> dict[AssignmentKey, RemoteHelper]:
         """Return the helpers of a router."""
-        told = self._connection.ask("GET", _helpers(router))
+        told = self._connection.ask("GET", _helpers(router), query=_FULL)
         with _understood():
             helpers = [_helper(each) for each in told["conntrack_helpers"]]
         return {each.assignment.key: each for each in helpers}

@@ -155,6 +155,6 @@ class Entry:
         for key in gone:
             left.pop(key, None)
         self.managed = left
-        if self.tag is None:
-            return []
-        return [Edit(self.netns, self.router, self.tag, forget=tuple(gone))]
+        return (
+            [] if self.tag is None else [Edit(self.netns, self.router, self.tag, {}, tuple(gone))]
+        )
