@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ctherd.lab.command_line import CommandLine
+from ctherd.lab.namespace import Namespace
 from ctherd.lab.story import Story
 from ctherd.process import Child
 
@@ -56,8 +57,8 @@ class Host:
         return list(answer["routers"])
 
     @contextmanager
-    def agent(self) -> Iterator[Child]:
-        with self.command.agent() as child:
+    def agent(self, *options: str) -> Iterator[Child]:
+        with self.command.agent(*options) as child:
             yield child
 
 
@@ -74,6 +75,15 @@ def assigned(netns: str) -> set[int]:
         return set()
     (found,) = [each["map"] for each in json.loads(listed.stdout)["nftables"] if "map" in each]
     return {element[0]["concat"][1] for element in found.get("elem", [])}
+
+
+def canary(netns: Namespace, other: Namespace) -> Callable[[], bool]:
+    """Return what tells whether the netns lives: a link of *other* whose peer is in it dies too."""
+    link = ["ip", "-n", other.name, "link"]
+    made = ["add", "canary", "type", "veth", "peer", "name", "peer", "netns", netns.name]
+    subprocess.run([*link, *made], check=True)
+    show = [*link, "show", "canary"]
+    return lambda: subprocess.run(show, capture_output=True, check=False).returncode == 0
 
 
 def becomes(state: Callable[[], bool]) -> bool:

@@ -1,5 +1,6 @@
 """The agent as its users run it: a process, a herd file, real namespaces, `nft` as the witness."""
 
+import json
 import stat
 import subprocess
 from pathlib import Path
@@ -7,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from ctherd.lab.namespace import Namespace
-from ctherd.process import CommandFailed
 from tests.kernel.conftest import MakeNetns
-from tests.kernel.host import FTP, TFTP, Host, assigned, becomes, nft
+from tests.kernel.host import FTP, TFTP, Host, assigned, becomes, canary, nft
 
 pytestmark = pytest.mark.usefixtures("only_agent")
 
@@ -62,7 +62,9 @@ def test_a_deleted_namespace_dies_and_a_new_one_is_programmed(
     netns, other = make_netns(), make_netns()
     host.declare({netns.name: [FTP], other.name: [TFTP]})
     with host.agent():
+        alive = canary(netns, other)
         subprocess.run(["ip", "netns", "del", netns.name], check=True)
+        assert becomes(lambda: not alive())
         assert becomes(lambda: host.show()[0]["assignments"][0]["status"] == "pending")
         subprocess.run(["ip", "netns", "add", netns.name], check=True)
         assert becomes(lambda: assigned(netns.name) == {21})
@@ -83,10 +85,32 @@ def test_unusual_removals_are_held_until_confirmed(host: Host, make_netns: MakeN
 
 
 def test_a_second_agent_gets_one_clear_error(host: Host, netns: Namespace) -> None:
-    """Two agents for one directory of namespaces are refused by name, not left to fight."""
+    """Two agents for one directory of namespaces are not left to fight, whatever their state."""
     host.declare({netns.name: [FTP]})
-    with host.agent(), pytest.raises(CommandFailed, match="another ctherd"), host.agent():
-        pass
+    with host.agent():
+        second = host.ctherd("agent", "--state-dir", f"{host.command.directory}/other", expect=1)
+        assert second == (
+            "ctherd: another ctherd agent serves /run/netns on this host "
+            "(end it first; `ctherd show` asks it)\n"
+        )
+        assert assigned(netns.name) == {21}
+
+
+def test_the_log_as_json(host: Host, netns: Namespace) -> None:
+    """Each line is an object with time, level, logger and message, errors of the file too."""
+    host.declare({netns.name: [FTP]})
+    with host.agent("--log-format", "json"):
+        host.command.herd.write_text("routers: [\n")
+        assert becomes(lambda: "everything stays as it is" in host.command.log.read_text())
+    lines = [json.loads(line) for line in host.command.log.read_text().splitlines()]
+    assert all(
+        {name: type(value) for name, value in line.items()}
+        == {"time": str, "level": str, "logger": str, "message": str}
+        for line in lines
+    )
+    told = {line["level"]: line["message"] for line in lines}
+    assert "herd.yaml" in told["error"]
+    assert told["info"] == "ended; the kernel stays as it is"
 
 
 def test_commands_go_through_the_agent(host: Host, netns: Namespace) -> None:
@@ -124,14 +148,3 @@ def test_a_table_of_our_name_without_our_mark_is_left_alone(host: Host, netns: N
         (router,) = host.show()
         assert router["assignments"][0]["status"] == "conflict"
     assert nft(netns.name, "list", "ruleset").stdout == before
-
-
-def test_the_agent_gives_up_what_it_does_not_need(host: Host, netns: Namespace) -> None:
-    """Of root's capabilities NET_BROADCAST, NET_ADMIN and SYS_ADMIN stay, and no other."""
-    host.declare({netns.name: [FTP]})
-    with host.agent() as agent:
-        lines = Path(f"/proc/{agent.pid}/status").read_text().splitlines()
-        held = {line.split(":")[0]: int(line.split()[1], 16) for line in lines if "Cap" in line}
-        needed = 1 << 11 | 1 << 12 | 1 << 21
-        assert (held["CapEff"], held["CapPrm"]) == (needed, needed)
-        assert held["CapBnd"] & ~needed == 0
