@@ -26,7 +26,8 @@ class Caller:
 
     Shape: *roles* are lower case; *host* is set for an agent, which may speak for that host alone
     and has neither project nor roles; *via* names the identity that vouched (none, tokens,
-    keystone, tls).
+    keystone, tls). With *host_netns_forbidden* he may not place a router in the namespace of a
+    host itself, whatever his roles are: nobody proved who he is.
     """
 
     user: str
@@ -34,6 +35,7 @@ class Caller:
     roles: frozenset[str]
     via: str
     host: HostName | None = None
+    host_netns_forbidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Identities: who vouches for a caller."""
