@@ -169,12 +169,18 @@ class Agent:
         self._directory.drop_inherited()
         self._keeper.settle()
 
-    def accept(self, documents: Iterable[Document], *, complete: bool = True) -> None:
-        """Make *documents* true; *complete* means that nothing else is wanted."""
-        for netns in self._reconciler.accept(documents, complete=complete):
-            self._fought_over.reset(netns)
-            self._failing.reset(netns)
-            self._look_at(netns)
+    def accept(self, documents: Iterable[Document], *, complete: bool = True) -> set[NetnsName]:
+        """Make *documents* true; *complete* means that nothing else is wanted.
+
+        Shape: returns the netns that will be looked at for it.
+        """
+        touched = self._reconciler.accept(documents, complete=complete)
+        self._look_at_once(touched)
+        return touched
+
+    def withdraw(self, names: Iterable[NetnsName]) -> None:
+        """Want nothing in these netns any more."""
+        self._look_at_once(self._reconciler.withdraw(names))
 
     def _on_hangup(self) -> None:
         try:
@@ -210,6 +216,12 @@ class Agent:
             return
         self._failing.reset(netns)
         self._look_at(netns)
+
+    def _look_at_once(self, names: Iterable[NetnsName]) -> None:
+        for netns in names:
+            self._fought_over.reset(netns)
+            self._failing.reset(netns)
+            self._look_at(netns)
 
     def look_everywhere(self) -> None:
         """Observe every netns again."""
@@ -290,6 +302,7 @@ class Agent:
             took_s = time.monotonic() - since_s
             _log.warning("%s: drift repaired after %.1f ms", report.router, took_s * 1000)
             self._observer.repaired(took_s)
+            self._source.repaired(report, took_s)
 
     # -- tasks -----------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from ctherd.agent.files import HerdWatch
 from ctherd.agent.source import Enforcer
 from ctherd.errors import InvalidDeclaration, NotFound
 from ctherd.model.document import Document, NetnsName
+from ctherd.reconcile.reconciler import Report
 from ctherd.service.host import Answer
 
 _log: Final = logging.getLogger("ctherd.agent")
@@ -43,7 +44,10 @@ class HerdSource:
         self._load()
 
     def reconciled(self, names: Sequence[NetnsName]) -> None:
-        """Nobody asked a file's author how it went: `ctherd show` does."""
+        """A file has nobody to tell: its author asks `ctherd show`."""
+
+    def repaired(self, report: Report, seconds: float) -> None:
+        """A file has nobody to tell."""
 
     def answer(self, request: dict[str, Any]) -> Answer:
         """Plan any file, apply this one, or confirm what is held.

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from ctherd.model.document import Document, NetnsName
+from ctherd.reconcile.reconciler import Report
 from ctherd.service.host import Answer, HostService
 
 
@@ -14,8 +15,14 @@ class Enforcer(Protocol):
     def service(self) -> HostService:
         """Plans, applies and shows on this host."""
 
-    def accept(self, documents: Iterable[Document], *, complete: bool = True) -> None:
-        """Make *documents* true; *complete* means that nothing else is wanted."""
+    def accept(self, documents: Iterable[Document], *, complete: bool = True) -> set[NetnsName]:
+        """Make *documents* true; *complete* means that nothing else is wanted.
+
+        Shape: returns the netns that will be looked at for it.
+        """
+
+    def withdraw(self, names: Iterable[NetnsName]) -> None:
+        """Want nothing in these netns any more."""
 
     def look_everywhere(self) -> None:
         """Observe every netns again."""
@@ -39,6 +46,9 @@ class Source(Protocol):
 
     def reconciled(self, names: Sequence[NetnsName]) -> None:
         """These netns were looked at just now."""
+
+    def repaired(self, report: Report, seconds: float) -> None:
+        """Drift was repaired, so long after its event."""
 
     def answer(self, request: dict[str, Any]) -> Answer:
         """Answer a plan, apply or confirm of the control socket.

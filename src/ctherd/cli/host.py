@@ -1,7 +1,9 @@
 """Commands for this host: what is declared in a file, made true here."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,8 +21,12 @@ from ctherd.cli.options import (
 from ctherd.errors import UnsafePlan
 
 if TYPE_CHECKING:
+    from ctherd.agent.source import Source
     from ctherd.client.access import Asked
     from ctherd.main.config import Config
+    from ctherd.main.wiring import Host
+
+_PATH = click.Path(path_type=Path)
 
 the_host = click.option(
     "--host", default="", help="With --server: the host of routers that name none (default: this)."
@@ -194,15 +200,48 @@ def _look(config: "Config", router: str, file: Path | None) -> dict[str, Any]:
 @click.command()
 @herd_file
 @own_table
+@click.option("--server", help="Follow the server at this URL instead of a file.")
+@click.option("--host", help="What the server calls this host (default: its name).")
+@click.option("--token-file", type=_PATH, help="This host's token for the server.")
+@click.option("--cert", type=_PATH, help="This host's certificate, for mutual TLS.")
+@click.option("--key", type=_PATH, help="The key of that certificate.")
+@click.option("--ca", type=_PATH, help="Who may vouch for the server (default: the system's).")
+@click.option("--server-keys", type=_PATH, help="Keys whose documents are believed.")
 @common
-def agent(file: Path | None, own_table: bool | None) -> int:
-    """Enforce the file until told to end (SIGTERM leaves the kernel as it is)."""
+def agent(file: Path | None, own_table: bool | None, **follow: Any) -> int:
+    """Enforce the file, or what a server declares, until told to end.
+
+    SIGTERM leaves the kernel as it is.
+    """
     from ctherd.main.agent import run_agent
 
+    config = configured(file=file, own_table=own_table)
     return run_agent(
-        configured(file=file, own_table=own_table),
-        lambda: configured(file=file, own_table=own_table),
+        config, lambda: configured(file=file, own_table=own_table), _source(config, file, follow)
     )
+
+
+def _source(
+    config: "Config", file: Path | None, follow: dict[str, Any]
+) -> "Callable[[Host], Source] | None":
+    """Return what makes the server that *follow* names a source, None if it names none."""
+    given = [name for name, value in follow.items() if value is not None]
+    if not given:
+        return None
+    if follow["server"] is None or file is not None:
+        raise click.UsageError("follow either a --file or a --server; the other options need it")
+    from ctherd.main.follow import Followed, server_source
+
+    followed = Followed(
+        follow["server"],
+        follow["host"] or gethostname(),
+        token_file=follow["token_file"],
+        certificate=follow["cert"],
+        key=follow["key"],
+        authorities=follow["ca"],
+        server_keys=follow["server_keys"],
+    )
+    return lambda host: server_source(config, host, followed)
 
 
 @click.command()

@@ -14,6 +14,7 @@ from ctherd import systemd
 from ctherd.agent.agent import Agent
 from ctherd.agent.herd import HerdSource
 from ctherd.agent.privilege import drop_privileges
+from ctherd.agent.source import Source
 from ctherd.errors import Busy
 from ctherd.guard.decide import Guard
 from ctherd.herdfile.read import read_herd
@@ -27,10 +28,15 @@ from ctherd.model.document import Document
 _log: Final = logging.getLogger("ctherd.agent")
 
 
-def run_agent(config: Config, reload: Callable[[], Config]) -> int:
+def run_agent(
+    config: Config,
+    reload: Callable[[], Config],
+    make_source: Callable[[Host], Source] | None = None,
+) -> int:
     """Run the agent until it is told to end; return the exit code.
 
-    Shape: *reload* reads the configuration again, for SIGHUP.
+    Shape: *reload* reads the configuration again, for SIGHUP; *make_source* returns where the
+    documents come from, by default the herd file.
     Raises: Busy if another agent serves the same namespaces or state directory.
     """
     set_up_log(config)
@@ -43,8 +49,9 @@ def run_agent(config: Config, reload: Callable[[], Config]) -> int:
         metrics = Metrics(host.service, expectations)
         if config.metrics is not None:
             metrics.serve(config.metrics.host, config.metrics.port)
+        source = make_source(host) if make_source is not None else _herd(config)
         drop_privileges()
-        agent = _agent(config, reload, host, metrics, FdStore(host, kept.values()))
+        agent = _agent(config, reload, host, source, metrics, FdStore(host, kept.values()))
         counting = expectations.run if config.metrics is not None else None
         asyncio.run(_run(agent, metrics, counting))
     return 0
@@ -72,19 +79,28 @@ def _tell_failure(counting: asyncio.Task[None]) -> None:
         _log.error("expectations are not counted any more", exc_info=counting.exception())
 
 
+def _herd(config: Config) -> Source:
+    def documents(path: Path) -> Sequence[Document]:
+        return read_herd(path).documents
+
+    return HerdSource(config.file, documents)
+
+
 def _agent(
-    config: Config, reload: Callable[[], Config], host: Host, metrics: Metrics, store: FdStore
+    config: Config,
+    reload: Callable[[], Config],
+    host: Host,
+    source: Source,
+    metrics: Metrics,
+    store: FdStore,
 ) -> Agent:
     def reload_policy() -> None:
         host.service.set_guard(Guard(reload().policy))
 
-    def documents(path: Path) -> Sequence[Document]:
-        return read_herd(path).documents
-
     return Agent(
         host.service,
         host.directory,
-        HerdSource(config.file, documents),
+        source,
         state_dir=config.state_dir,
         sweep_interval_s=config.sweep_interval_s,
         reload_policy=reload_policy,

@@ -96,13 +96,20 @@ class Reconciler:
         touched = {netns for netns, document in wanted.items() if self._want(netns, document)}
         if complete:
             self.in_sync = True
-            for entry in self.entries.values():
-                if entry.netns not in wanted:
-                    self._guard.forget(entry.router)
-                    entry.want(None, {})
-                    touched.add(entry.netns)
+            touched |= self.withdraw([each for each in self.entries if each not in wanted])
         self._record_router_names()
         return touched
+
+    def withdraw(self, names: Iterable[NetnsName]) -> set[NetnsName]:
+        """Take it that nothing is desired in these netns any more; unknown ones are no error.
+
+        Shape: returns the known ones; not in sync, nothing is removed from them yet.
+        """
+        entries = [self.entries[name] for name in names if name in self.entries]
+        for entry in entries:
+            self._guard.forget(entry.router)
+            entry.want(None, {})
+        return {entry.netns for entry in entries}
 
     def _want(self, netns: NetnsName, document: Document) -> bool:
         entry = self.entries.get(netns)

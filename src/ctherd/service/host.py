@@ -137,6 +137,10 @@ class HostService:
         """Return what was last applied, as documents: the state to keep while nothing is known."""
         return [remembered(record) for record in self._journal.load().values()]
 
+    def statuses(self, entry: Entry) -> list[AssignmentStatus]:
+        """Return the status of every assignment of *entry*, in order of declaration."""
+        return list(statuses(entry, self._nat_missing))
+
     def counts(self) -> Mapping[State, int]:
         """Count the declared assignments by state."""
         found = dict.fromkeys(State, 0)

@@ -54,6 +54,11 @@ class HostDocument:
         return self.document.router
 
     @property
+    def netns(self) -> NetnsName:
+        """Where it shall be so."""
+        return self.document.netns
+
+    @property
     def id(self) -> DocumentId:
         """What a host calls it."""
         return document_id(self.router, self.document.netns)
