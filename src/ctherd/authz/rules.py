@@ -105,6 +105,12 @@ RULES: Final = (
         ("GET /v1/hosts", "GET /v1/hosts/{host}"),
     ),
     Rule(
+        "ctherd:delete_host",
+        _ADMIN,
+        "Forget a dead host",
+        ("DELETE /v1/hosts/{host}",),
+    ),
+    Rule(
         "ctherd:watch_host",
         f"({_ADMIN}) or ({_AGENT})",
         "Follow the signed documents of a host",
