@@ -1,5 +1,6 @@
 """What SQLite and the disk refuse, told once in ctherd's words: who must act, and how."""
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from ctherd.store.port import Unavailable
+
+_logger: Final = logging.getLogger("ctherd.store")
 
 _CURES: Final = {
     sqlite3.SQLITE_FULL: "make room; it goes on by itself then",
@@ -25,17 +28,41 @@ def primary_code(error: BaseException) -> int:
     return int(code) & 0xFF
 
 
-def unavailable(path: Path, error: BaseException) -> Unavailable:
-    """Return the error that tells of *error*, met with the store at *path*."""
+def unavailable(where: Path | str, error: BaseException) -> Unavailable:
+    """Return the error that tells of *error*, met with the store at *where*."""
     name = getattr(error, "sqlite_errorname", "")
     words = f"the store cannot be used: {error}" + (f" [{name}]" if name else "")
-    return Unavailable(words, where=str(path), cure=_CURES.get(primary_code(error), ""))
+    return Unavailable(words, where=str(where), cure=_CURES.get(primary_code(error), ""))
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(where: Path | str) -> Iterator[None]:
     """Let what SQLite and the system raise inside come out as Unavailable."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise unavailable(path, error) from error
+        raise unavailable(where, error) from error
+
+
+class Trouble:
+    """Tells the log that the store at *path* cannot be *verb* ("read"), and when it can again.
+
+    Shape: once, and not again for every request that meets the same.
+    """
+
+    def __init__(self, path: Path, verb: str) -> None:
+        self._path = path
+        self._verb = verb
+        self._told = ""
+
+    def met(self, error: Exception) -> None:
+        """It could not, because of *error*."""
+        if str(error) != self._told:
+            self._told = str(error)
+            _logger.error("the store at %s cannot be %s: %s", self._path, self._verb, error)
+
+    def over(self) -> None:
+        """It could."""
+        if self._told:
+            self._told = ""
+            _logger.warning("the store at %s can be %s again", self._path, self._verb)

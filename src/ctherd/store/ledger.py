@@ -8,7 +8,6 @@ unknown.
 It is synchronous, and belongs to one thread.
 """
 
-import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +16,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ctherd.errors import CtherdError
-from ctherd.store.failure import primary_code, translated, unavailable
+from ctherd.store.failure import Trouble, primary_code, translated, unavailable
 from ctherd.store.port import Conflict, OutcomeUnknown, Revision, Unavailable
 from ctherd.store.transaction import Committed, Order, carry_out
-
-_logger: Final = logging.getLogger("ctherd.store")
 
 _SLICE: Final = 1000
 """How many commits are forgotten at a time, so that others get their turn."""
@@ -51,19 +48,21 @@ class Ledger:
     with OutcomeUnknown may still turn out to have happened.
     """
 
+    epoch: int
+    revision: Revision
+    compacted: Revision
+
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self.figures = Figures()
         self.in_doubt = False
         self._path = path
         self._db = db
-        self._trouble = ""
+        self._trouble = Trouble(path, "written")
         with translated(path):
-            epoch, revision, compacted = db.execute(
-                "SELECT epoch, revision, compacted FROM state"
-            ).fetchone()
-        self.epoch: Final[int] = epoch
-        self.revision = Revision(revision)
-        self.compacted = Revision(compacted)
+            place = db.execute("SELECT epoch, revision, compacted FROM state").fetchone()
+        if place is None:
+            raise Unavailable("the store is damaged: it does not say where it is", where=str(path))
+        self.epoch, self.revision, self.compacted = place
 
     def commit(self, orders: Sequence[Order]) -> Group:
         """Carry out *orders* in their order, in one transaction; each that fails harms no other.
@@ -73,14 +72,14 @@ class Ledger:
         try:
             group = self._carried_out(orders)
         except _InDoubt as doubt:
-            self._tell_trouble(doubt)
+            self._trouble.met(doubt)
             if self._settled():
                 return Group([unavailable(self._path, doubt.error) for _ in orders])
             return Group([_unknown(self._path, doubt.error) for _ in orders])
         except sqlite3.Error as error:
-            self._tell_trouble(error)
+            self._trouble.met(error)
             return Group([unavailable(self._path, error) for _ in orders])
-        self._tell_recovery()
+        self._trouble.over()
         return group
 
     def settle(self) -> None:
@@ -148,7 +147,7 @@ class Ledger:
             with self._transaction():
                 revision = Revision(self.revision + 1)
                 self._db.execute("UPDATE state SET revision = ?", (revision,))
-        except (sqlite3.Error, _InDoubt):
+        except sqlite3.Error:
             return False
         self._advanced(revision)
         return True
@@ -179,19 +178,8 @@ class Ledger:
             self.in_doubt = True
             raise _InDoubt(error) from error
 
-    def _tell_trouble(self, error: Exception) -> None:
-        """Log it, but not again for every request that meets the same."""
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            _logger.error("the store at %s cannot be written: %s", self._path, error)
 
-    def _tell_recovery(self) -> None:
-        if self._trouble:
-            self._trouble = ""
-            _logger.warning("the store at %s can be written again", self._path)
-
-
-class _InDoubt(Exception):
+class _InDoubt(sqlite3.OperationalError):
     """COMMIT failed with *error*."""
 
     def __init__(self, error: sqlite3.Error) -> None:

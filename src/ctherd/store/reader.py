@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from ctherd.store.failure import translated
+from ctherd.store.failure import Trouble, translated
 from ctherd.store.port import Compacted, Event, Revision, Snapshot, Stored, Unavailable
 from ctherd.store.prefix import beyond, disjoint
 from ctherd.store.schema import connect
@@ -37,9 +37,10 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         with translated(path):
-            self._db = connect(path, writes=False)
+            self._db = connect(path, "ro")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self._snapshots: set[sqlite3.Connection] = set()
+        self._trouble = Trouble(path, "read")
         self._closed = False
 
     async def get(self, key: str) -> Stored | None:
@@ -67,7 +68,7 @@ class Reader:
     async def snapshot(self, prefixes: Sequence[str]) -> Snapshot:
         """Return all keys with one of *prefixes*, at one revision."""
         with translated(self._path):
-            db = connect(self._path, writes=False)
+            db = connect(self._path, "ro")
         revision = await self._read(db, _pinned)
         return Snapshot(revision, self._pages(db, disjoint(prefixes)))
 
@@ -89,8 +90,15 @@ class Reader:
         if self._closed:
             raise Unavailable("the store is closed", where=str(self._path))
         loop = asyncio.get_running_loop()
-        with translated(self._path):
-            return await loop.run_in_executor(self._thread, partial(select, db, *args, **kwargs))
+        try:
+            with translated(self._path):
+                call = partial(select, db, *args, **kwargs)
+                answer = await loop.run_in_executor(self._thread, call)
+        except Unavailable as error:
+            self._trouble.met(error)
+            raise
+        self._trouble.over()
+        return answer
 
     async def _pages(
         self, db: sqlite3.Connection, prefixes: Sequence[str]

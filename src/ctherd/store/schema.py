@@ -5,9 +5,10 @@ A schema that was released is never edited: what changes is one more migration a
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ctherd.store.failure import translated
 from ctherd.store.port import Unavailable
@@ -47,7 +48,7 @@ MIGRATIONS: Final[tuple[Sequence[str], ...]] = (_FIRST,)
 _APPLICATION: Final = 0x63746864
 """"cthd", so that no other program's database is taken for a store."""
 
-_BUSY_S: Final = 2.0
+BUSY_S: Final = 2.0
 """How long a write waits for a stranger (the sqlite3 shell, say) that locks the file."""
 
 
@@ -60,21 +61,18 @@ def create_private(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
 
 
-def connect(path: Path, *, writes: bool) -> sqlite3.Connection:
+def connect(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
     """Return a connection to the existing database at *path*; whoever calls translates errors.
 
     Shape: autocommit; may be handed from thread to thread, but used by one at a time.
     """
-    db = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
-        timeout=_BUSY_S,
+        timeout=BUSY_S,
     )
-    if not writes:
-        db.execute("PRAGMA query_only = ON")
-    return db
 
 
 def prepare(path: Path) -> sqlite3.Connection:
@@ -84,9 +82,9 @@ def prepare(path: Path) -> sqlite3.Connection:
     """
     with translated(path):
         create_private(path)
-        db = connect(path, writes=True)
+        db = connect(path, "rw")
         try:
-            _refuse_foreign(db, path)
+            refuse_foreign(db, path)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             migrate(db, MIGRATIONS)
@@ -98,13 +96,22 @@ def prepare(path: Path) -> sqlite3.Connection:
 
 def migrate(db: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None:
     """Lead *db* to the version that is the number of *migrations*, in one transaction."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == len(migrations):
+        return
+    with transaction(db):
         for statement in (each for step in migrations[version:] for each in step):
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {_APPLICATION}")
         db.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Do what is inside at once, or not at all."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -112,7 +119,8 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None
         raise
 
 
-def _refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
+def refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
+    """Raise Unavailable unless *db* is empty, or a store that this ctherd knows how to read."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     (application,) = db.execute("PRAGMA application_id").fetchone()
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()

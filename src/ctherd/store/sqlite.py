@@ -4,7 +4,9 @@ Durable when acknowledged: write-ahead log, ``synchronous = FULL``. One thread w
 and watches are served from memory; each of them is a module of its own.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
@@ -49,12 +51,14 @@ class SqliteStore:
         event loop.
         Raises: Busy if another process has it open; Unavailable.
         """
-        lock = hold(path)
-        try:
-            return cls(lock, Ledger(path, prepare(path)), Reader(path), alive_s=alive_s)
-        except BaseException:
-            lock.release()
-            raise
+        with ExitStack() as undo:
+            lock = hold(path)
+            undo.callback(lock.release)
+            db = prepare(path)
+            undo.callback(db.close)
+            store = cls(lock, Ledger(path, db), Reader(path), alive_s=alive_s)
+            undo.pop_all()
+            return store
 
     @property
     def figures(self) -> Figures:
@@ -109,6 +113,8 @@ class SqliteStore:
         await self._writer.close()
         self._tail.end("the store was closed")
         await self._reader.close()
+        # The last to go: who may write takes the write-ahead log into the file.
+        await asyncio.to_thread(self._ledger.close)
         self._lock.release()
 
 

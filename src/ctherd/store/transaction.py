@@ -55,7 +55,7 @@ def carry_out(
     events = tuple(
         Event(write.key, write.value if isinstance(write, Put) else None, revision)
         for write in order.writes
-        if _written(db, write, revision)
+        if written(db, write, revision)
     )
     db.executemany(
         "INSERT INTO change (key, value, revision) VALUES (?, ?, ?)",
@@ -76,6 +76,18 @@ def stored_at(db: sqlite3.Connection, key: str) -> Stored | None:
     return Stored(*row) if row else None
 
 
+def written(db: sqlite3.Connection, write: Write, revision: Revision) -> bool:
+    """Write, and tell whether that made a difference."""
+    if isinstance(write, Put):
+        db.execute(
+            "INSERT INTO stored VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
+            "SET value = excluded.value, revision = excluded.revision",
+            (write.key, write.value, revision),
+        )
+        return True
+    return db.execute("DELETE FROM stored WHERE key = ?", (write.key,)).rowcount > 0
+
+
 def _is_utf8(key: str) -> bool:
     try:
         key.encode()
@@ -90,15 +102,3 @@ def _conflict(db: sqlite3.Connection, expects: Sequence[Expect]) -> Conflict | N
         if (current.revision if current else ABSENT) != revision:
             return Conflict(key, current)
     return None
-
-
-def _written(db: sqlite3.Connection, write: Write, revision: Revision) -> bool:
-    """Write, and tell whether that made a difference."""
-    if isinstance(write, Put):
-        db.execute(
-            "INSERT INTO stored VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
-            "SET value = excluded.value, revision = excluded.revision",
-            (write.key, write.value, revision),
-        )
-        return True
-    return db.execute("DELETE FROM stored WHERE key = ?", (write.key,)).rowcount > 0

@@ -78,12 +78,12 @@ class Writer:
         return await future
 
     async def close(self) -> None:
-        """Finish what waits, then close the ledger; from now on calls raise Unavailable."""
+        """Finish what waits, and end the thread; from now on calls raise Unavailable."""
         if not self._closed:
             self._closed = True
             future: asyncio.Future[None] = self._loop.create_future()
             self._waiting += 1
-            self._works.put(_Errand(self._ledger.close, future, last=True))
+            self._works.put(_Errand(lambda: None, future, last=True))
             await future
 
     def _put(self, work: _Commit | _Errand) -> None:
