@@ -19,6 +19,7 @@ from ctherd.main.options import Endpoint, Wrong
 from ctherd.main.server_config import (
     AllowOptions,
     FollowOptions,
+    KeystoneSection,
     LimitOptions,
     ServerOptions,
     TlsOptions,
@@ -131,6 +132,11 @@ def test_every_option_is_taken_over() -> None:
         wait_s = 3
         in_flight = 4
         per_caller = 5
+        [server.keystone]
+        remember_s = 6
+        [server.keystone.authtoken]
+        auth_url = "http://k:5000"
+        http_connect_timeout = 3
         """,
         "all.toml",
     )
@@ -183,6 +189,7 @@ def test_every_option_is_taken_over() -> None:
                 quota_of_projects={ProjectId("blue"): 3, ProjectId("red"): None},
             ),
             limits=LimitOptions(2048, 1.0, 2.0, 3.0, 4, 5),
+            keystone=KeystoneSection(6.0, {"auth_url": "http://k:5000", "http_connect_timeout": 3}),
         ),
     )
     defaults = Config()
@@ -249,6 +256,7 @@ def test_the_profile_of_tenants_is_the_preset_with_exceptions() -> None:
         ("[server.allow.roles]\nx = 'ftp'", "server.allow.roles.x", "square brackets"),
         ("[server.allow.projects]\nx = ['FTP']", "server.allow.projects.x", "choose ftp"),
         ("[server.allow]\nroles = 1", "server.allow.roles", "NAME = VALUE"),
+        ("[server.keystone.authtoken]\nx = []", "server.keystone.authtoken.x", "write a text"),
         ("[policy]\nnetns_patterns = '*'", "policy.netns_patterns", "square brackets"),
     ],
 )

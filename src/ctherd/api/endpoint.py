@@ -16,6 +16,7 @@ from ctherd.api.answer import Answer, deliver, refusal
 from ctherd.api.limits import Limits
 from ctherd.api.neutron_errors import Refused, bad_request, fault_of
 from ctherd.api.request import body_of, credentials_of, headers_of, query_of
+from ctherd.api.tenant import CALLER
 from ctherd.authz.caller import Caller, Identity
 from ctherd.errors import CtherdError
 from ctherd.service.asker import Asker
@@ -90,6 +91,7 @@ class Endpoint:
     async def _visit(self, scope: Scope, receive: Receive) -> Visit:
         headers = headers_of(scope)
         caller = await self.identity.authenticate(credentials_of(scope, headers))
+        scope[CALLER] = caller
         client = scope.get("client")
         asker = Asker(caller, client[0] if client else "", scope.get(request_id.OURS, ""))
         return Visit(asker, scope, receive, headers, self.limits)

@@ -16,12 +16,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from ctherd.api.request import CERTIFICATE_HOST
 from ctherd.errors import ConfigurationError
 
 _log: Final = logging.getLogger(__name__)
-
-CERTIFICATE_HOST: Final = "ctherd.certificate_host"
-"""Where a scope has the name in the client certificate that was verified, "" without one."""
 
 _BACKLOG: Final = 2048
 _KEEP_ALIVE_S: Final = 75
@@ -84,6 +82,12 @@ def bind(host: str, port: int) -> socket.socket:
             cure="choose another address with --listen; is ctherd running already?",
         ) from error
     return bound
+
+
+def url_of(bound: socket.socket, scheme: str) -> str:
+    """Return the root URL of what listens there."""
+    host, port = bound.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class _Server(uvicorn.Server):

@@ -22,6 +22,9 @@ from ctherd.service.asker import Asker
 
 Query = Sequence[tuple[str, str]]
 
+CERTIFICATE_HOST: Final = "ctherd.certificate_host"
+"""Where a scope has the name in the client certificate that was verified, "" without one."""
+
 _MOST_PARAMETERS: Final = 1000
 _WITH_BODY: Final = frozenset({"POST", "PUT", "DELETE", "PATCH"})
 
@@ -83,7 +86,8 @@ def headers_of(scope: Scope) -> dict[str, str]:
 def credentials_of(scope: Scope, headers: Mapping[str, str]) -> Credentials:
     """Return what the request brought to prove who asks."""
     client = scope.get("client")
-    return Credentials(headers, client[0] if client else "")
+    certificate_host = scope.get(CERTIFICATE_HOST, "")
+    return Credentials(headers, client[0] if client else "", certificate_host)
 
 
 def query_of(scope: Scope) -> Query:

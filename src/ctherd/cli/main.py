@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from ctherd import __version__
-from ctherd.cli import host, tools
+from ctherd.cli import host, server, tools
 from ctherd.errors import CtherdError
 
 WRONG_USAGE = 64
@@ -55,6 +55,8 @@ for command in (
     host.agent,
     host.confirm,
     host.reclaim,
+    server.server,
+    server.up,
     tools.helpers,
     tools.doctor,
     tools.demo,

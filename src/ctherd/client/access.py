@@ -14,7 +14,7 @@ from ctherd.errors import ConfigurationError, NotFound
 from ctherd.private_file import read_private
 
 ADDRESS_FILE: Final = "url"
-TOKEN_FILE: Final = "admin-token"
+ADMIN_TOKEN_FILE: Final = "admin-token"
 
 SERVER_VARIABLE: Final = "CTHERD_SERVER"
 TOKEN_VARIABLE: Final = "CTHERD_TOKEN"
@@ -62,7 +62,7 @@ def _token(asked: Asked, environment: Mapping[str, str], server_dir: Path, is_lo
         return _read(asked.token_file)
     if given := environment.get(TOKEN_VARIABLE, ""):
         return given.strip()
-    path = server_dir / TOKEN_FILE
+    path = server_dir / ADMIN_TOKEN_FILE
     # Who may not read it is simply not the administrator: the server will say so.
     return _read(path) if is_local and os.access(path, os.R_OK) else ""
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from ctherd.client.connection import Connection
 from ctherd.errors import InvalidDeclaration, RemoteProtocolError
@@ -20,8 +20,8 @@ from ctherd.model.document import NetnsName
 from ctherd.model.router import HostName, Placement
 from ctherd.plan.explain import destinations_in_words
 
-_ROUTERS = "/v2.0/routers"
-_FULL = {"extension": "ctherd-conntrack-helper"}
+_ROUTERS: Final = "/v2.0/routers"
+_FULL: Final = {"extension": "ctherd-conntrack-helper"}
 """Asks an answer to show what ctherd adds: placements, destinations and status."""
 
 

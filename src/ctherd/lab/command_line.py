@@ -5,7 +5,7 @@ import select
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,6 +37,16 @@ class CommandLine:
         return self.directory / "herd.yaml"
 
     @property
+    def state(self) -> Path:
+        """The agent's state directory."""
+        return self.directory / "state"
+
+    @property
+    def server_state(self) -> Path:
+        """The server's state directory."""
+        return self.state / "server"
+
+    @property
     def log(self) -> Path:
         """What all agents said."""
         return self.directory / "agent.log"
@@ -46,7 +56,8 @@ class CommandLine:
         path = self.directory / "ctherd.toml"
         killed = ", ".join(f'"{helper}"' for helper in kill)
         path.write_text(
-            f'state_dir = "{self.directory}/state"\nmetrics = ""\n[policy]\nkill = [{killed}]\n',
+            f'state_dir = "{self.state}"\nmetrics = ""\n[policy]\nkill = [{killed}]\n'
+            f'[server]\nstate_dir = "{self.server_state}"\n',
             encoding="utf-8",
         )
         return path
@@ -65,13 +76,16 @@ class CommandLine:
             )
         return completed
 
+    def agent(self, *options: str) -> AbstractContextManager[Child]:
+        """Run an agent of the herd file, as ``daemon`` does."""
+        return self.daemon("agent", "-f", str(self.herd), *options)
+
     @contextmanager
-    def agent(self, *options: str) -> Iterator[Child]:
-        """Run an agent that says it is ready; afterwards it has ended, if it had not before.
+    def daemon(self, *arguments: str) -> Iterator[Child]:
+        """Run a command that says when it is ready; afterwards it has ended, if not before.
 
         Raises: CommandFailed if it does not become ready, with what it said.
         """
-        arguments = ["agent", "-f", str(self.herd), *options]
         notify = self.directory / "notify"
         notify.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:

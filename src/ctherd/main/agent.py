@@ -1,14 +1,13 @@
 """Starts the agent: configuration, log, lock, metrics, then the loop."""
 
 import asyncio
-import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from ctherd import systemd
 from ctherd.agent.agent import Agent
@@ -21,6 +20,7 @@ from ctherd.herdfile.read import read_herd
 from ctherd.main.config import Config
 from ctherd.main.expectations import Expectations
 from ctherd.main.keeper import FdStore
+from ctherd.main.log import set_up_log
 from ctherd.main.metrics import Metrics
 from ctherd.main.wiring import Host, opened
 from ctherd.model.document import Document
@@ -28,18 +28,53 @@ from ctherd.model.document import Document
 _log: Final = logging.getLogger("ctherd.agent")
 
 
+class Companion(Protocol):
+    """What runs beside the agent in its event loop: a server, if it is not alone."""
+
+    @property
+    def log_filters(self) -> Sequence[logging.Filter]:
+        """What gives log records the ids of requests."""
+
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop that both work in."""
+
+    def running(self) -> AbstractAsyncContextManager[asyncio.Future[None]]:
+        """Run while the context lasts; the future is done only if it ends by itself."""
+
+    def reload(self) -> None:
+        """Read the configuration again."""
+
+
+class _Alone:
+    """No companion."""
+
+    log_filters = ()
+
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.new_event_loop()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.Future[None]]:
+        yield asyncio.get_running_loop().create_future()
+
+    def reload(self) -> None: ...
+
+
 def run_agent(
     config: Config,
     reload: Callable[[], Config],
     make_source: Callable[[Host], Source] | None = None,
+    companion: Companion | None = None,
 ) -> int:
     """Run the agent until it is told to end; return the exit code.
 
     Shape: *reload* reads the configuration again, for SIGHUP; *make_source* returns where the
-    documents come from, by default the herd file.
+    documents come from, by default the herd file; *companion* is up before the agent begins, and
+    until it has ended.
     Raises: Busy if another agent serves the same namespaces or state directory.
     """
-    set_up_log(config)
+    beside = companion or _Alone()
+    set_up_log(config, beside.log_filters)
     with ExitStack() as stack:
         stack.enter_context(_only_agent(config.netns_dir))
         host = stack.enter_context(opened(config, stays=True))
@@ -51,10 +86,29 @@ def run_agent(
             metrics.serve(config.metrics.host, config.metrics.port)
         source = make_source(host) if make_source is not None else _herd(config)
         drop_privileges()
-        agent = _agent(config, reload, host, source, metrics, FdStore(host, kept.values()))
+
+        def reload_all() -> None:
+            host.service.set_guard(Guard(reload().policy))
+            beside.reload()
+
+        agent = _agent(config, reload_all, host, source, metrics, FdStore(host, kept.values()))
         counting = expectations.run if config.metrics is not None else None
-        asyncio.run(_run(agent, metrics, counting))
+        with asyncio.Runner(loop_factory=beside.new_loop) as runner:
+            runner.run(_run_beside(beside, _run(agent, metrics, counting)))
     return 0
+
+
+async def _run_beside(companion: Companion, agent: Coroutine[None, None, None]) -> None:
+    """Let *agent* work while *companion* runs; if one of them fails, both end."""
+    async with companion.running() as failed:
+        working = asyncio.create_task(agent, name="agent")
+        await asyncio.wait({working, failed}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        failed.result()
 
 
 async def _run(
@@ -88,50 +142,22 @@ def _herd(config: Config) -> Source:
 
 def _agent(
     config: Config,
-    reload: Callable[[], Config],
+    reload: Callable[[], None],
     host: Host,
     source: Source,
     metrics: Metrics,
     store: FdStore,
 ) -> Agent:
-    def reload_policy() -> None:
-        host.service.set_guard(Guard(reload().policy))
-
     return Agent(
         host.service,
         host.directory,
         source,
         state_dir=config.state_dir,
         sweep_interval_s=config.sweep_interval_s,
-        reload_policy=reload_policy,
+        reload_policy=reload,
         observer=metrics,
         keeper=store,
     )
-
-
-def set_up_log(config: Config) -> None:
-    """Log to standard error, as text for people or as JSON, one object a line."""
-    handler = logging.StreamHandler()
-    if config.log_format == "json":
-        handler.setFormatter(_Json())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("ctherd")
-    logger.handlers[:] = [handler]
-    logger.setLevel(config.log_level.upper())
-
-
-class _Json(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": self.formatTime(record),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line)
 
 
 def _only_agent(netns_dir: Path) -> socket.socket:

@@ -82,6 +82,13 @@ def text(given: Any) -> str:
     return given
 
 
+def scalar(given: Any) -> str | int | float | bool:
+    """Read a text, a number or a truth value, whose meaning somebody else knows."""
+    if not isinstance(given, str | int | float):
+        raise Wrong(f"{given!r} is not a single value", "write a text, a number, true or false")
+    return given
+
+
 def path(given: Any) -> Path:
     """Read an absolute path."""
     spelled = text(given)
@@ -174,8 +181,17 @@ def _bounds(given: Any) -> PortRange:
 
 def endpoint(given: Any) -> Endpoint:
     """Read an address to listen at."""
+    return _endpoint(given, 1)
+
+
+def any_port(given: Any) -> Endpoint:
+    """Read an address to listen at, where port 0 means any that is free."""
+    return _endpoint(given, 0)
+
+
+def _endpoint(given: Any, lowest: int) -> Endpoint:
     match = _ENDPOINT.fullmatch(text(given))
-    if match is None or not 1 <= int(match[3]) <= MAX_PORT:
+    if match is None or not lowest <= int(match[3]) <= MAX_PORT:
         allowed = 'write "127.0.0.1:9697" or "[::1]:9697", or "" for none'
         raise Wrong(f"{given!r} is no address to listen at", allowed)
     try:

@@ -38,6 +38,14 @@ class AllowOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class KeystoneSection:
+    """How Keystone is reached; *authtoken* as every OpenStack service has it."""
+
+    remember_s: float = 60.0
+    authtoken: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class LimitOptions:
     """How much the server takes on at a time."""
 
@@ -64,6 +72,7 @@ class ServerOptions:
     tls: TlsOptions = field(default_factory=TlsOptions)
     allow: AllowOptions = field(default_factory=AllowOptions)
     limits: LimitOptions = field(default_factory=LimitOptions)
+    keystone: KeystoneSection = field(default_factory=KeystoneSection)
 
     def tenants_profile(self) -> Profile:
         """Return what tenants may declare.
@@ -105,7 +114,7 @@ _QUOTA: Final = option.or_none("unlimited", option.whole(0, 1_000_000))
 SERVER: Final = option.section(
     ServerOptions,
     {
-        "listen": option.endpoint,
+        "listen": option.any_port,
         "state_dir": option.path,
         "plain_http": option.flag,
         "identity": option.choice(*IDENTITIES),
@@ -135,6 +144,13 @@ SERVER: Final = option.section(
                 "wait_s": option.number(0, 3600),
                 "in_flight": option.whole(1, 1_000_000),
                 "per_caller": option.whole(1, 1_000_000),
+            },
+        ),
+        "keystone": option.section(
+            KeystoneSection,
+            {
+                "remember_s": option.number(0, 86_400),
+                "authtoken": option.table_of(option.scalar),
             },
         ),
     },

@@ -229,9 +229,7 @@ class Reconciler:
             if plan is None:
                 reports.append(Report(entry.netns, entry.router, error=entry.error, tries=tries))
             elif plan.empty:
-                if self.in_sync:
-                    # Else removals may only be waiting for the complete desired state.
-                    entry.settle()
+                entry.settle(in_sync=self.in_sync)
                 self._drop_if_nothing_is_left(entry)
             else:
                 todo.append((entry, plan))

@@ -52,6 +52,8 @@ class Routers:
         permission: Permission,
         publisher: Callable[[], Publisher],
         now: Callable[[], str] = utc_now,
+        *,
+        default_host: HostName | None = None,
     ) -> None:
         self._book = book
         self._writer = writer
@@ -59,6 +61,7 @@ class Routers:
         self._permission = permission
         self._publisher = publisher
         self._now = now
+        self._default_host = default_host
 
     def visible(self, asker: Asker) -> Iterable[Router]:
         """Yield every router that *asker* may see, in no order."""
@@ -81,13 +84,17 @@ class Routers:
         return self._permission.given(GET_PLACEMENTS, asker, router.project)
 
     async def create(self, asker: Asker, wanted: Sequence[WantedRouter]) -> list[Router]:
-        """Make all of *wanted*, or none; return them in that order."""
+        """Make all of *wanted*, or none; return them in that order.
+
+        A router that nobody places goes to the default host, if there is one: that is the
+        operator's choice, for which its author needs no permission.
+        """
         for each in wanted:
             await self._permission.to_create(CREATE, asker, each.project)
             if each.places:
                 await self._may_place(asker, each.project, each.places)
         now = self._now()
-        made = [_new(each, now) for each in wanted]
+        made = [_new(self._placed(each), now) for each in wanted]
         publisher = self._publisher()
         entry = asker.allowed(
             CREATE, made[0], after={"routers": [router_as_plain(each) for each in made]}
@@ -168,6 +175,11 @@ class Routers:
         except Hidden as error:
             raise RouterUnknown(router) from error
         return owner
+
+    def _placed(self, wanted: WantedRouter) -> WantedRouter:
+        if wanted.places or self._default_host is None:
+            return wanted
+        return replace(wanted, places=((self._default_host, None),))
 
     async def _may_place(
         self,

@@ -111,6 +111,10 @@ class Trail:
         if extension.closed:
             self.leave()
 
+    def sign_with(self, signer: Signer) -> None:
+        """Seal with another key from now on; what was sealed before stays as it is."""
+        self._signer = signer
+
     def leave(self) -> None:
         """Go on in a chain of a new name, which vouches for this one as far as it was stored."""
         if self.head != NOTHING:
