@@ -52,7 +52,9 @@ CALLERS: Final = {
     "reader": Caller("rita", MINE, frozenset({"reader"}), "test"),
     "roleless": Caller("rolf", MINE, frozenset(), "test"),
     "outsider": Caller("otto", OTHERS, _MEMBER, "test"),
-    "nobody": Caller("nobody", MINE, frozenset({"admin", *_MEMBER}), "none"),
+    "nobody": Caller(
+        "nobody", MINE, frozenset({"admin", *_MEMBER}), "none", host_netns_forbidden=True
+    ),
 }
 
 

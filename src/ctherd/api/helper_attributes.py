@@ -97,7 +97,7 @@ HELPERS: Final = ResourceMap(
             sorts=True,
             ours=True,
         ),
-        Attribute("status", _STATUS, filter=str, sorts=True, ours=True),
+        Attribute("status", _STATUS, filter=values.status, sorts=True, ours=True),
         Attribute("status_reason", _REASON, ours=True),
         Attribute("status_details", _DETAILS, ours=True),
     ),

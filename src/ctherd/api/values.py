@@ -16,6 +16,7 @@ from ctherd.errors import InvalidDeclaration
 from ctherd.model.assignment import Destinations, collapse, parse_prefix
 from ctherd.model.document import NetnsName
 from ctherd.model.router import HostName
+from ctherd.model.status import State
 
 Reader = Callable[[Any], Any]
 
@@ -102,6 +103,13 @@ def _whole(given: Any) -> int | None:
 def helper(given: Any) -> str:
     """Return the name of a helper, which need not exist."""
     return text(str(given) if type(given) in (int, float) else given, LONGEST_HELPER)
+
+
+def status(given: str) -> str:
+    """Return a status that there is."""
+    if given not in list(State):
+        raise Unfit(f"{echo(given)} is not in valid_values")
+    return given
 
 
 def destinations(given: Any) -> Destinations:

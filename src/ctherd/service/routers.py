@@ -190,9 +190,8 @@ class Routers:
         router: Router | None = None,
     ) -> None:
         await self._permission.to_create(UPDATE_PLACEMENTS, asker, project, router=router)
-        if asker.caller.via == "none" and any(netns == HOST for _, netns in places):
-            # Nobody who proved nothing gets at the namespace that everything else lives in.
-            await self._permission.deny(asker, UPDATE_PLACEMENTS, "identity:none", router=router)
+        if asker.caller.host_netns_forbidden and any(netns == HOST for _, netns in places):
+            await self._permission.deny(asker, UPDATE_PLACEMENTS, "host-netns", router=router)
             raise Forbidden(UPDATE_PLACEMENTS)
 
     def _find(self, router: str) -> Kept:
