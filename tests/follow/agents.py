@@ -39,7 +39,13 @@ class ScriptedHost:
 
     @asynccontextmanager
     async def agent(
-        self, url: str, pinned: Path, *, silence_s: float = 20.0, first_s: float = 0.05
+        self,
+        url: str,
+        pinned: Path,
+        *,
+        silence_s: float = 20.0,
+        first_s: float = 0.05,
+        longest_s: float = 0.5,
     ) -> AsyncIterator["ScriptedAgent"]:
         """Run an agent that follows *url*."""
         address = ServerAddress(url, self.name, token_file=self.directory / "token")
@@ -50,7 +56,7 @@ class ScriptedHost:
             client,
             belief,
             {"version": "test"},
-            reconnect=Backoff(first_s, 2.0),
+            reconnect=Backoff(first_s, longest_s),
             retry=Backoff(0.05, 0.5),
         )
         journal = SqliteJournal(self.directory / "journal.sqlite")
@@ -64,6 +70,7 @@ class ScriptedHost:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             source.close()
+            agent.dataplane.release([NetnsName(each) for each in self.kernel.names()])
             journal.close()
 
 

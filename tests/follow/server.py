@@ -1,22 +1,22 @@
 """A whole server but for its tenants' API: store, mirror, services, and uvicorn on loopback."""
 
 import asyncio
-import logging
-import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from ctherd.api.events import EventEndpoint
 from ctherd.api.hosts import HostEndpoints
 from ctherd.api.limits import Limits
+from ctherd.api.listener import Listener, bind
 from ctherd.authz.audit.entry import AuditEntry, Decision
 from ctherd.authz.audit.trail import begin_trail
 from ctherd.authz.caller import Caller, Credentials, Unauthenticated
@@ -148,6 +148,10 @@ class Server:
         self.app = Starlette(routes=routes)
         return self
 
+    def end_streams(self) -> None:
+        self.feed.end()
+        self.happenings.end()
+
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
@@ -218,40 +222,28 @@ def _helpers(assignments: Iterable[Assignment]) -> Mapping[Any, DeclaredHelper]:
 
 
 class Listening:
-    """uvicorn in this event loop, on a port that stays the same over restarts."""
+    """The real HTTP server in this event loop, on a port that stays the same over restarts."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
+        bound = bind("127.0.0.1", 0)
+        self.port: int = bound.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._socket.close()
+        bound.close()
+
+    def serve(self, server: Server) -> AbstractAsyncContextManager[None]:
+        return self.serve_app(server.app, server.end_streams)
 
     @asynccontextmanager
-    async def serve(self, server: Server) -> AsyncIterator[None]:
-        config = uvicorn.Config(
-            server.app,
-            host="127.0.0.1",
-            port=self.port,
-            lifespan="off",
-            log_config=None,
-            log_level=logging.ERROR,
-            backlog=1024,
-            timeout_graceful_shutdown=5,
-        )
-        running = uvicorn.Server(config)
-        running.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        task = asyncio.create_task(running._serve())
-        while not running.started:
-            assert not task.done(), task
-            await asyncio.sleep(0.01)
+    async def serve_app(self, app: ASGIApp, end: Callable[[], None]) -> AsyncIterator[None]:
+        """Serve *app*; *end* ends its streams."""
+        listener = Listener(app, bind("127.0.0.1", self.port), None)
+        task = asyncio.create_task(listener.serve())
+        await listener.started()
         try:
             yield
         finally:
-            server.feed.end()
-            server.happenings.end()
-            running.should_exit = True
+            end()
+            listener.stop()
             await task
 
 
@@ -261,7 +253,5 @@ def new_signer() -> Signer:
 
 def pin(server: Server, path: Path) -> Path:
     """Write the file of keys that an agent of *server* pins."""
-    import json
-
     path.write_text(json.dumps(server.key_set.as_plain()))
     return path

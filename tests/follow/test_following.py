@@ -1,47 +1,211 @@
-"""A host follows its server: declared, changed, withdrawn, moved, over real HTTP."""
+"""Hosts follow their server: declared, changed, moved, withdrawn, over real HTTP."""
 
 import asyncio
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
+import pytest
+
+from ctherd.model.router import HostName
 from ctherd.model.status import State
+from ctherd.signing.statements import DocumentId
+from ctherd.store.port import Batch
 from ctherd.testing.memory_store import MemoryStore
 from tests.follow.agents import ScriptedHost
-from tests.follow.conftest import becomes
+from tests.follow.conftest import ask, becomes
 from tests.follow.server import Listening, Server, new_signer, pin
 from tests.reconcile.machine import FTP, TFTP
 
-
-def run(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(story)
+pytestmark = pytest.mark.anyio
 
 
-def test_what_is_declared_becomes_true_and_is_reported(tmp_path: Path) -> None:
+async def test_what_is_declared_becomes_true_and_is_reported(tmp_path: Path) -> None:
     """Declare, change and delete a router: the kernel follows, and the status says so."""
+    listening = Listening()
+    host = ScriptedHost("a", tmp_path / "a", "q1")
+    async with (
+        Server(MemoryStore(), new_signer()) as server,
+        listening.serve(server),
+        host.agent(listening.url, pin(server, tmp_path / "pin")) as agent,
+    ):
+        assert await becomes(lambda: server.feed.is_watched_by(host.name))
+        router = await server.declare("r1", [("a", "q1")], FTP)
+        assert await server.board.settled(router.id, router.serial, 10)
+        assert agent.ports("q1") == {21}
+        assert server.board.of(router)[FTP.id].state is State.ACTIVE
+        router = await server.change("r1", FTP, TFTP)
+        assert await server.board.settled(router.id, router.serial, 10)
+        assert agent.ports("q1") == {21, 69}
+        await server.withdraw("r1")
+        assert await server.board.settled(router.id, router.serial + 1, 10)
+        assert agent.ports("q1") == set()
+        assert not server.documents.of_router(router.id)
+        assert not server.mirror.under("place/")
+        assert not server.mirror.under("status/")
 
-    async def story() -> None:
-        listening = Listening()
-        host = ScriptedHost("a", tmp_path / "a", "q1")
-        async with (
-            Server(MemoryStore(), new_signer()) as server,
-            listening.serve(server),
-            host.agent(listening.url, pin(server, tmp_path / "pin")) as agent,
-        ):
-            if True:
-                assert await becomes(lambda: server.feed.is_watched_by(host.name))
-                router = await server.declare("r1", [("a", "q1")], FTP)
-                assert await server.board.settled(router.id, router.serial, 10)
-                assert agent.ports("q1") == {21}
-                assert server.board.of(router)[FTP.id].state is State.ACTIVE
-                router = await server.change("r1", FTP, TFTP)
-                assert await server.board.settled(router.id, router.serial, 10)
-                assert agent.ports("q1") == {21, 69}
-                await server.withdraw("r1")
-                assert await server.board.settled(router.id, router.serial + 1, 10)
-                assert agent.ports("q1") == set()
-                assert not server.documents.of_router(router.id)
-                assert not server.mirror.under("place/")
-                assert not server.mirror.under("status/")
 
-    run(story())
+async def test_every_host_of_a_router_makes_it_true(tmp_path: Path) -> None:
+    """A router with two placements has its helpers in both; one host alone makes it partial."""
+    listening = Listening()
+    one, two = ScriptedHost("a", tmp_path / "a", "q1"), ScriptedHost("b", tmp_path / "b")
+    async with (
+        Server(MemoryStore(), new_signer()) as server,
+        listening.serve(server),
+        one.agent(listening.url, pin(server, tmp_path / "pin")),
+        two.agent(listening.url, tmp_path / "pin"),
+    ):
+        assert await becomes(lambda: server.feed.watching == 2)
+        router = await server.declare("r1", [("a", "q1"), ("b", "q1")], FTP)
+        assert await server.board.settled(router.id, router.serial, 10)
+        status = server.board.of(router)[FTP.id]
+        assert status.state is State.PARTIAL
+        assert "b ipv4: pending" in status.reason
+        assert {each.state for each in status.details if each.host == "a"} == {State.ACTIVE}
+
+
+async def test_a_moved_router_leaves_before_it_comes(tmp_path: Path) -> None:
+    """At the moment at which the new host is told, the old one's kernel has nothing any more."""
+    listening = Listening()
+    old, new = ScriptedHost("a", tmp_path / "a", "q1"), ScriptedHost("b", tmp_path / "b", "q1")
+    async with (
+        Server(MemoryStore(), new_signer()) as server,
+        listening.serve(server),
+        old.agent(listening.url, pin(server, tmp_path / "pin")) as leaving,
+        new.agent(listening.url, tmp_path / "pin") as coming,
+    ):
+        assert await becomes(lambda: server.feed.watching == 2)
+        router = await server.declare("r1", [("a", "q1")], FTP)
+        assert await server.board.settled(router.id, router.serial, 10)
+        at_publication: list[set[int]] = []
+
+        def look(batch: Batch) -> None:
+            if any(each.key == "doc/b/r1/q1" for each in batch.events):
+                at_publication.append(leaving.ports("q1"))
+
+        server.mirror.subscribe(look)
+        router = await server.change("r1", FTP, placements=[("b", "q1")])
+        status = server.board.of(router)[FTP.id]
+        assert (status.state, status.reason) == (State.PENDING, "waits for a to withdraw it")
+        assert await server.board.settled(router.id, router.serial + 1, 10)
+        assert at_publication == [set()]
+        assert (leaving.ports("q1"), coming.ports("q1")) == (set(), {21})
+
+
+async def test_a_silent_host_is_not_waited_for(tmp_path: Path) -> None:
+    """A router moves away from a dead host; one that does not answer is waited for, but bounded."""
+    listening = Listening()
+    new = ScriptedHost("b", tmp_path / "b", "q1")
+    async with (
+        Server(MemoryStore(), new_signer(), patience_s=0.0) as server,
+        listening.serve(server),
+        new.agent(listening.url, pin(server, tmp_path / "pin")) as coming,
+    ):
+        assert await becomes(lambda: server.feed.watching == 1)
+        await server.declare("r1", [("a", "q1")], FTP)
+        await server.change("r1", FTP, placements=[("b", "q1")])
+        assert await becomes(lambda: coming.ports("q1") == {21})
+
+
+async def test_a_dead_host_is_forgotten_with_what_it_owes(tmp_path: Path) -> None:
+    """An administrator deletes it; its tombstones count as obeyed, and its places are free."""
+    listening = Listening()
+    async with Server(MemoryStore(), new_signer()) as server, listening.serve(server):
+        await server.declare("r1", [("a", "q1")], FTP)
+        await server.put("host/a", b"{}")
+        async with asyncio.timeout(10):
+            refused = await ask(listening.url, "DELETE", "/v1/hosts/a")
+            assert (refused.status, "r1" in refused.text) == (409, True)
+            await server.withdraw("r1")
+            assert (await ask(listening.url, "DELETE", "/v1/hosts/a")).status == 204
+        assert not [*server.mirror.under("doc/"), *server.mirror.under("place/")]
+        assert server.mirror.get("host/a") is None
+
+
+async def test_a_live_host_is_not_forgotten(tmp_path: Path) -> None:
+    """Its agent would come back in a moment, and nobody would know why."""
+    listening = Listening()
+    host = ScriptedHost("a", tmp_path / "a")
+    async with (
+        Server(MemoryStore(), new_signer()) as server,
+        listening.serve(server),
+        host.agent(listening.url, pin(server, tmp_path / "pin")),
+    ):
+        assert await becomes(lambda: server.mirror.get("host/a"))
+        answer = await ask(listening.url, "DELETE", "/v1/hosts/a")
+        assert (answer.status, "alive" in answer.text) == (409, True)
+
+
+# -- who may ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", ["host:b", "member:blue", ""])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/hosts"),
+        ("GET", "/v1/hosts/a"),
+        ("DELETE", "/v1/hosts/a"),
+        ("GET", "/v1/hosts/a/watch"),
+        ("POST", "/v1/hosts/a/report"),
+    ],
+)
+async def test_a_host_is_nobody_elses_business(token: str, method: str, path: str) -> None:
+    """Another host, a tenant, a stranger: refused, and whoever asked for documents is audited."""
+    listening = Listening()
+    async with Server(MemoryStore(), new_signer()) as server, listening.serve(server):
+        answer = await ask(listening.url, method, path, token=token, body={"agent": {}})
+        assert answer.status == (403 if token else 401)
+        await server.committer.close()
+        page = await server.store.page("audit/")
+        denied = [each for each in page if b'"denied"' in each.value]
+        assert len(denied) == bool(token and (method != "GET" or "watch" in path))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {},
+        {"agent": []},
+        {"agent": {}, "more": 1},
+        {"agent": {"password": "x"}},
+        {"agent": {}, "routers": {}},
+        {"agent": {}, "routers": [{"router": "r1"}]},
+        {"agent": {}, "withdrawn": [{"router": "a/b", "netns": "q", "version": [1, 1]}]},
+        {"agent": {}, "withdrawn": [{"router": "a", "netns": "q", "version": [1]}]},
+        {"agent": {}, "withdrawn": [{"router": "a", "netns": "q", "version": ["1", 1]}]},
+        {"agent": {}, "refused": [{"router": "", "netns": "q", "reason": ""}]},
+        {"agent": {}, "refused": [{"router": "r", "netns": "q", "reason": 1}]},
+        {"agent": {}, "happenings": [{"what": "lottery"}]},
+        {"agent": {}, "refused": [{"router": "r", "netns": "q", "reason": ""}] * 1001},
+    ],
+)
+async def test_a_report_is_read_strictly(body: object) -> None:
+    """What is no report is 400, and nothing is written."""
+    listening = Listening()
+    async with Server(MemoryStore(), new_signer()) as server, listening.serve(server):
+        before = server.mirror.revision
+        answer = await ask(listening.url, "POST", "/v1/hosts/a/report", token="host:a", body=body)
+        assert answer.status == 400
+        assert server.mirror.under("status/") == []
+        assert server.mirror.revision == before
+
+
+async def test_a_host_reports_on_its_own_documents_alone(tmp_path: Path) -> None:
+    """Nobody can say that a router fares well, or was withdrawn, where it is not his."""
+    listening = Listening()
+    async with Server(MemoryStore(), new_signer()) as server, listening.serve(server):
+        await server.declare("r1", [("a", "q1")], FTP)
+        await server.declare("r2", [("a", "q2")], FTP)
+        await server.withdraw("r2")
+        version = list(server.documents.of_host(HostName("a"))[DocumentId("r2/q2")].version or ())
+        fare = {"router": "r1", "netns": "q1", "version": [1, 1], "assignments": {}}
+        body = {
+            "agent": {},
+            "routers": [fare],
+            "withdrawn": [{"router": "r2", "netns": "q2", "version": version}],
+            "refused": [{"router": "r1", "netns": "q1", "reason": "no"}],
+        }
+        answer = await ask(listening.url, "POST", "/v1/hosts/b/report", token="host:b", body=body)
+        assert answer.status == 200
+        assert server.mirror.under("status/") == []
+        assert len(server.documents.of_host(HostName("a"))) == 2

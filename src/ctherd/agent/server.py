@@ -169,10 +169,14 @@ class ServerSource:
             self._tell_refused(name)
 
     def _hear_in_sync(self, message: Message) -> None:
+        is_first = self._belief.position is None
         manifest = self._belief.hear_manifest(message)
         if manifest is not None:
             self._in_sync = True
             self._accept(self._wanted(), complete=True)
+            if is_first:
+                # What was kept, because nobody knew better, may be removed from now on.
+                self._agent.look_everywhere()
             _log.info(
                 "in sync with the server at revision %d: %d documents",
                 manifest.revision,

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -57,8 +57,8 @@ class Watch:
 class Feed:
     """Everybody who watches this server.
 
-    Shape: *signer* and *verifier* return the ones that count now; between ``start`` and ``close``,
-    in one event loop.
+    Shape: *signer* and *verifier* return the ones that count now; *cut* counts readers that were
+    too slow; between ``start`` and ``close``, in one event loop.
     """
 
     def __init__(
@@ -135,7 +135,6 @@ class Feed:
         self._watches[watch.host].discard(watch)
         if not self._watches[watch.host]:
             del self._watches[watch.host]
-        self.cut += watch.mailbox.cut
 
     # -- what a watch begins with ----------------------------------------------------------------
 
@@ -196,14 +195,15 @@ class Feed:
                     self._tell(_host(key), Stored(key, value, revision))
             elif key == CURRENT_KEYS and value is not None:
                 line = _keys_line(value)
-                for watch in self._all():
-                    watch.mailbox.put(line)
+                self._put(line, self._all())
 
     def _tell(self, host: HostName, stored: Stored) -> None:
         if host in self._watches:
-            line = _document_line(stored)
-            for watch in self._watches[host]:
-                watch.mailbox.put(line)
+            self._put(_document_line(stored), self._watches[host])
+
+    def _put(self, line: bytes, watches: Iterable[Watch]) -> None:
+        for watch in watches:
+            self.cut += not watch.mailbox.put(line)
 
     async def _beat(self) -> None:
         part = 0
@@ -211,9 +211,7 @@ class Feed:
             await asyncio.sleep(self._heartbeat_s / _SLICES)
             part = (part + 1) % _SLICES
             line = _line({"type": "heartbeat", "revision": self._mirror.revision})
-            for watch in self._all()[part::_SLICES]:
-                if watch.mailbox.empty:
-                    watch.mailbox.put(line)
+            self._put(line, [each for each in self._all()[part::_SLICES] if each.mailbox.empty])
 
     def _all(self) -> list[Watch]:
         return [watch for watches in self._watches.values() for watch in watches]

@@ -28,17 +28,18 @@ class Mailbox:
         """Whether the reader has everything."""
         return not self._lines
 
-    def put(self, line: bytes) -> None:
-        """Leave *line* for the reader, or cut him."""
+    def put(self, line: bytes) -> bool:
+        """Leave *line* for the reader; return false if that cut him."""
         if self.closed:
-            return
+            return True
         if self._size + len(line) > self._capacity:
             self.cut = True
             self.close()
-            return
+            return False
         self._lines.append(line)
         self._size += len(line)
         self._wake()
+        return True
 
     def close(self) -> None:
         """Let the reader go; what he did not take is lost."""
