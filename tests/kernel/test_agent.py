@@ -126,6 +126,24 @@ def test_commands_go_through_the_agent(host: Host, netns: Namespace) -> None:
         assert "all is as declared" in host.ctherd("apply", "-f", str(host.command.herd))
 
 
+def test_apply_through_the_agent_is_of_its_own_file(host: Host, make_netns: MakeNetns) -> None:
+    """What another file says would be undone: it is refused, with what to do; a plan shows it."""
+    netns, other = make_netns(), make_netns()
+    host.declare({netns.name: [FTP]})
+    elsewhere = host.command.directory / "elsewhere.yaml"
+    with host.agent():
+        elsewhere.write_text(host.command.herd.read_text().replace(netns.name, other.name))
+        told = host.ctherd("apply", "-f", str(elsewhere), "--yes", expect=1)
+        assert f"copy it over {host.command.herd}, which is applied at once" in told
+        told = host.ctherd("apply", "--partial", expect=1)
+        assert "as a whole" in told
+        assert other.name in host.ctherd("plan", "-f", str(elsewhere), expect=2)
+        assert (assigned(netns.name), assigned(other.name)) == ({21}, set())
+        assert "all is as declared" in host.ctherd("apply"), "without a file its own is meant"
+        elsewhere.replace(host.command.herd)
+        assert becomes(lambda: assigned(other.name) == {21} and not assigned(netns.name))
+
+
 def test_what_was_removed_while_the_agent_was_dead_goes_at_its_return(
     host: Host, make_netns: MakeNetns
 ) -> None:

@@ -56,7 +56,7 @@ class HerdSource:
         """
         match request.get("operation"):
             case "plan":
-                documents = self._read_herd(Path(str(request["file"])))
+                documents = self._read_herd(self._meant(request))
                 return self._agent.service.plan(documents, partial=bool(request.get("partial")))
             case "apply":
                 return self._apply(request)
@@ -91,19 +91,36 @@ class HerdSource:
         self._held = None
         self._agent.accept(documents)
 
+    def _meant(self, request: dict[str, Any]) -> Path:
+        """Return the file that a request names; without a name it is ours."""
+        return Path(str(request.get("file") or self._herd))
+
     def _apply(self, request: dict[str, Any]) -> Answer:
-        asked = Path(str(request["file"]))
-        if asked.resolve() != self._herd.resolve() or request.get("partial"):
-            raise InvalidDeclaration(
-                f"the running agent enforces all of {self._herd}, and nothing else",
-                where=str(asked),
-                cure="change that file, or end the agent",
-            )
+        self._refuse_other_files(request)
         documents = self._read_herd(self._herd)
         answer = self._agent.service.apply(documents, confirmed=bool(request.get("confirmed")))
         self._held = None
         self._agent.look_everywhere()
         return answer
+
+    def _refuse_other_files(self, request: dict[str, Any]) -> None:
+        """Refuse what the next change of our file would undo.
+
+        Raises: InvalidDeclaration.
+        """
+        asked = self._meant(request)
+        if asked.resolve() != self._herd.resolve():
+            raise InvalidDeclaration(
+                f"is not what the running agent enforces: that is {self._herd}",
+                where=str(asked),
+                cure=f"copy it over {self._herd}, which is applied at once; or end the agent first",
+            )
+        if request.get("partial"):
+            raise InvalidDeclaration(
+                "is enforced by the running agent as a whole, so it cannot be applied in part",
+                where=str(asked),
+                cure="declare every router that shall stay in it; or end the agent first",
+            )
 
     def _confirm(self) -> Answer:
         if self._held is None:

@@ -18,6 +18,7 @@ from ctherd.cli.options import (
     own_table,
     partial,
 )
+from ctherd.cli.progress import progress
 from ctherd.errors import UnsafePlan
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def plan(
     if names_server(asked):
         answer = remote.plan(config, asked, host, partial=partial)
     else:
-        answer = _plan(config, partial=partial)
+        answer = _plan(config, file, partial=partial)
     if output == "json":
         render.as_json(answer)
     else:
@@ -77,17 +78,23 @@ def plan(
     return CHANGES if changes(answer) else 0
 
 
-def _plan(config: "Config", *, partial: bool) -> dict[str, Any]:
-    request = {"operation": "plan", "file": str(config.file), "partial": partial}
-    answer = _agent_answer(config, request)
-    if answer is None:
+def _plan(config: "Config", file: Path | None, *, partial: bool) -> dict[str, Any]:
+    with progress("planning") as shown:
+        request = {"operation": "plan", "file": _named(file), "partial": partial}
+        answer = _agent_answer(config, request)
+        if answer is not None:
+            return answer
         from ctherd.herdfile.read import read_herd
         from ctherd.main.wiring import opened
 
         documents = read_herd(config.file).documents
         with opened(config, stays=False, changes=False) as host:
-            answer = host.service.plan(documents, partial=partial)
-    return answer
+            return host.service.plan(documents, partial=partial, tell=shown.tell)
+
+
+def _named(file: Path | None) -> str:
+    """Return the file that the agent is asked about; "" is its own."""
+    return str(file.absolute()) if file else ""
 
 
 @click.command()
@@ -123,7 +130,7 @@ def apply(
             return remote.apply(
                 config, asked, host, partial=partial, confirmed=confirmed, wait_s=wait
             )
-        return _apply(config, partial=partial, confirmed=confirmed)
+        return _apply(config, file, partial=partial, confirmed=confirmed)
 
     try:
         answer = attempt(confirmed=yes)
@@ -139,22 +146,27 @@ def apply(
     return 0 if worked(answer) else 1
 
 
-def _apply(config: "Config", *, partial: bool, confirmed: bool) -> dict[str, Any]:
+def _apply(
+    config: "Config", file: Path | None, *, partial: bool, confirmed: bool
+) -> dict[str, Any]:
     request = {
         "operation": "apply",
-        "file": str(config.file),
+        "file": _named(file),
         "partial": partial,
         "confirmed": confirmed,
     }
-    answer = _agent_answer(config, request)
-    if answer is not None:
-        return answer
-    from ctherd.herdfile.read import read_herd
-    from ctherd.main.wiring import opened
+    with progress("applying") as shown:
+        answer = _agent_answer(config, request)
+        if answer is not None:
+            return answer
+        from ctherd.herdfile.read import read_herd
+        from ctherd.main.wiring import opened
 
-    documents = read_herd(config.file).documents
-    with opened(config, stays=False) as host:
-        return host.service.apply(documents, partial=partial, confirmed=confirmed)
+        documents = read_herd(config.file).documents
+        with opened(config, stays=False) as host:
+            return host.service.apply(
+                documents, partial=partial, confirmed=confirmed, tell=shown.tell
+            )
 
 
 @click.command()
@@ -186,15 +198,16 @@ def show(
 
 
 def _look(config: "Config", router: str, file: Path | None) -> dict[str, Any]:
-    answer = _agent_answer(config, {"operation": "show", "router": router})
-    if answer is None:
+    with progress("looking"):
+        answer = _agent_answer(config, {"operation": "show", "router": router})
+        if answer is not None:
+            return answer
         from ctherd.herdfile.read import read_herd
         from ctherd.main.wiring import opened
 
         documents = read_herd(config.file).documents if file or config.file.exists() else None
         with opened(config, stays=False, changes=False) as host:
-            answer = host.service.look(documents, router)
-    return answer
+            return host.service.look(documents, router)
 
 
 @click.command()

@@ -46,6 +46,7 @@ def helpers(output: str) -> int:
 def doctor(file: Path | None, output: str) -> int:
     """Say why helpers do not work here, and what cures it."""
     from ctherd.cli import render
+    from ctherd.cli.progress import progress
     from ctherd.doctor.diagnosis import as_data
     from ctherd.doctor.examine import examine
     from ctherd.herdfile.read import read_herd
@@ -53,7 +54,8 @@ def doctor(file: Path | None, output: str) -> int:
 
     config = configured(file=file)
     documents = read_herd(config.file).documents if file or config.file.exists() else ()
-    found = examine(netns_directory(config.netns_dir), documents)
+    with progress("examining"):
+        found = examine(netns_directory(config.netns_dir), documents)
     if output == "json":
         render.as_json([as_data(each) for each in found])
     else:

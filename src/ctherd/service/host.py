@@ -1,7 +1,7 @@
 """What can be asked of one host, answered in plain data that `-o json` prints as it is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ctherd.errors import CtherdError, NetnsAbsent, NotFound, UnsafePlan
 from ctherd.guard.decide import Guard
@@ -20,6 +20,17 @@ from ctherd.service.shadow import MemoryJournal, ReadOnlyDataplane
 Answer = dict[str, Any]
 LookAround = Callable[[NetnsName], Answer]
 """Returns flows, expectations and foreign findings of one netns, as plain data."""
+
+
+Tell = Callable[[int, int], None]
+"""Called with how many of how many routers are done."""
+
+_BATCH: Final = 256
+"""Routers that are looked at in one go, between two words on how far it is."""
+
+
+def _nobody(done: int, total: int) -> None:
+    """Nobody wants to know how far it is."""
 
 
 class HostService:
@@ -53,12 +64,14 @@ class HostService:
         self._guard = guard
         self.reconciler.set_guard(guard)
 
-    def plan(self, documents: Sequence[Document], *, partial: bool = False) -> Answer:
+    def plan(
+        self, documents: Sequence[Document], *, partial: bool = False, tell: Tell = _nobody
+    ) -> Answer:
         """Say what applying *documents* would change, and change nothing."""
         wanted = self._with_others(documents) if partial else list(documents)
         shadow = self._shadow()
         shadow.accept(wanted)
-        reports = shadow.plan()
+        reports = _in_batches(shadow.plan, list(shadow.entries), tell)
         known = self.reconciler.entries
         self._dataplane.release([each for each in shadow.entries if each not in known])
         unsafe = self.danger(wanted)
@@ -68,7 +81,12 @@ class HostService:
         }
 
     def apply(
-        self, documents: Sequence[Document], *, partial: bool = False, confirmed: bool = False
+        self,
+        documents: Sequence[Document],
+        *,
+        partial: bool = False,
+        confirmed: bool = False,
+        tell: Tell = _nobody,
     ) -> Answer:
         """Make *documents* true.
 
@@ -83,7 +101,8 @@ class HostService:
             )
         self.reconciler.accept(wanted)
         entries = dict(self.reconciler.entries)
-        reports = {report.netns: report for report in self.reconciler.reconcile()}
+        done = _in_batches(self.reconciler.reconcile, list(entries), tell)
+        reports = {report.netns: report for report in done}
         # What is settled has no report, and may yet be denied or refused in part.
         return {
             "routers": [
@@ -258,6 +277,16 @@ def worked(answer: Answer) -> bool:
 def changes(answer: Answer) -> bool:
     """Tell whether *answer* speaks of any change."""
     return any(each["changes"] or each["repairs"] or each["claim"] for each in answer["routers"])
+
+
+def _in_batches(
+    work: Callable[[Sequence[NetnsName]], list[Report]], names: Sequence[NetnsName], tell: Tell
+) -> list[Report]:
+    reports: list[Report] = []
+    for start in range(0, len(names), _BATCH):
+        reports += work(names[start : start + _BATCH])
+        tell(min(start + _BATCH, len(names)), len(names))
+    return reports
 
 
 def _status(status: AssignmentStatus) -> Answer:

@@ -1,0 +1,56 @@
+"""What can be asked of one host, over the scripted kernel."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ctherd.dataplane.nftables.dataplane import NftablesDataplane
+from ctherd.guard.decide import Guard
+from ctherd.guard.policy import Policy
+from ctherd.journal.sqlite import SqliteJournal
+from ctherd.model.assignment import Assignment, AssignmentId
+from ctherd.model.catalog import Protocol
+from ctherd.model.document import Document, document
+from ctherd.plan.safety import Limits
+from ctherd.service.host import HostService, changes
+from ctherd.testing.kernel import FakeKernel
+from ctherd.testing.netns_directory import FakeNetnsDirectory
+
+KERNEL = FakeKernel()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[HostService]:
+    journal = SqliteJournal(tmp_path / "journal")
+    yield HostService(
+        NftablesDataplane(FakeNetnsDirectory(KERNEL)),
+        journal,
+        Guard(Policy()),
+        Limits(),
+        nat_missing=lambda _: False,
+        look_around=lambda _: {},
+        stays=False,
+    )
+    journal.close()
+
+
+def crowd(count: int) -> list[Document]:
+    names = [f"n{index}" for index in range(count)]
+    for name in names:
+        KERNEL.netns(name)
+    ftp = Assignment(AssignmentId("ftp"), "ftp", Protocol.TCP, 21)
+    return [document(f"r-{name}", name, [ftp]) for name in names]
+
+
+def test_a_crowd_is_told_how_far_it_is(service: HostService) -> None:
+    """In batches; each router is in the answer once, in order, and all of them are done."""
+    told: list[tuple[int, int]] = []
+    routers = crowd(300)
+    planned = service.plan(routers, tell=lambda *how_far: told.append(how_far))
+    applied = service.apply(routers, tell=lambda *how_far: told.append(how_far))
+    assert told == [(256, 300), (300, 300)] * 2
+    for answer in planned, applied:
+        assert [each["router"] for each in answer["routers"]] == [each.router for each in routers]
+        assert all(each["changes"] for each in answer["routers"])
+    assert not changes(service.plan(routers))
