@@ -17,7 +17,7 @@ from ctherd.testing.memory_store import MemoryStore
 from tests.follow.agents import ScriptedHost
 from tests.follow.conftest import ask, becomes
 from tests.follow.server import Listening, Server, new_signer, pin
-from tests.reconcile.machine import A, FTP, TFTP
+from tests.reconcile.machine import FTP, TFTP, A
 
 pytestmark = pytest.mark.anyio
 
