@@ -130,6 +130,7 @@ def test_a_manifest_is_compared_and_changes_nothing(admission: Admission) -> Non
     [
         manifest(9, {}, host="there"),
         manifest(9, {}, epoch=0),
+        manifest(9, {"r1/q1": (1, 4)}),
     ],
 )
 def test_a_manifest_of_another_host_or_of_the_past_is_refused(

@@ -7,7 +7,7 @@ server's disk can withhold statements, but neither invent nor repeat one.
 
 import hashlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ctherd.errors import CtherdError
 from ctherd.model.document import NetnsName, RouterId
@@ -24,6 +24,8 @@ from ctherd.signing.statements import (
 )
 
 Statement = HostDocument | Tombstone
+
+_RESTORE: Final = "a store goes back to a backup by `ctherd restore`, which begins a new epoch"
 
 
 class StatementRefused(CtherdError):
@@ -130,6 +132,7 @@ class Admission:
         manifest = open_manifest(self.verifier, envelope)
         self._refuse_other_host(manifest.host)
         self._refuse_old_epoch(manifest.epoch)
+        self._refuse_rollback(manifest)
         self.epoch = manifest.epoch
         missing = [each for each in self._in_netns.values() if each not in manifest.documents]
         lacking = [
@@ -176,8 +179,16 @@ class Admission:
         if epoch < self.epoch:
             raise StatementRefused(
                 f"this is of epoch {epoch}, and the store is in epoch {self.epoch}",
-                cure="a store goes back to a backup by `ctherd restore`, which begins a new epoch",
+                cure=_RESTORE,
             )
+
+    def _refuse_rollback(self, manifest: Manifest) -> None:
+        for name, version in manifest.documents.items():
+            believed = self._believed.get(name)
+            if believed is not None and version < believed.statement.version:
+                known = _spelled(believed.statement.version)
+                words = f"it lists {name} in version {_spelled(version)}, older than {known} here"
+                raise StatementRefused(words, cure=_RESTORE)
 
     def _refuse_takeover(self, statement: Statement) -> None:
         """One netns is one router, until a tombstone says that it is not any more."""
