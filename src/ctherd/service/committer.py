@@ -28,6 +28,7 @@ from ctherd.service.mutation_queue import CAPACITY, TOGETHER, Mutation, Mutation
 from ctherd.store.port import (
     ABSENT,
     Conflict,
+    Disconnected,
     Expect,
     OutcomeUnknown,
     Revision,
@@ -63,7 +64,10 @@ class Mirror(Protocol):
         """Return *key* as the mirror has it."""
 
     async def reached(self, revision: Revision) -> None:
-        """Return when everything up to *revision* is in."""
+        """Return when everything up to *revision* is in.
+
+        Raises: Disconnected if that will never be.
+        """
 
 
 class Committer:
@@ -146,7 +150,7 @@ class Committer:
         try:
             async with asyncio.timeout(self._reach_s):
                 await self._mirror.reached(revision)
-        except TimeoutError:
+        except (TimeoutError, Disconnected):
             _log.warning("revision %s is durable, but the mirror has not shown it yet", revision)
 
     # -- the worker --------------------------------------------------------------------------------
@@ -154,11 +158,9 @@ class Committer:
     async def _work(self) -> None:
         try:
             await self._seal(self._trail.extend([]))
-            while not self._closing or len(self._queue):
-                if taken := self._queue.take():
-                    await self._guarded(taken)
-                else:
-                    await self._idle()
+            # What is left of the queue may be nothing but changes that nobody waits for any more.
+            while (taken := self._queue.take()) or not self._closing:
+                await (self._guarded(taken) if taken else self._idle())
             await self._seal(self._trail.seal(closed=True))
         finally:
             self._closing = True
