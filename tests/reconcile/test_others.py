@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ctherd.dataplane.nftables import layout
 from ctherd.errors import Contended
-from ctherd.netlink.nf_tables import BATCH_BEGIN
+from ctherd.netlink.nf_tables import BATCH_BEGIN, TableFlag
 from ctherd.testing.netns import FakeNetns
 from tests.reconcile.machine import FTP, SIP, TFTP, A, B, Machine, router
 
@@ -23,6 +23,18 @@ def test_a_foreign_table_is_a_conflict_and_stays(machine: Machine) -> None:
     assert machine.kernel.netns(A).ruleset.tables == tables
     assert A not in machine.records()
     assert machine.live(B) == {FTP.key: ()}
+
+
+def test_a_claim_that_ends_is_found_out_by_looking(machine: Machine) -> None:
+    """The kernel begins no generation when an owner goes: an equal one proves nothing here."""
+    with machine.process() as running:
+        with machine.kernel.netns(A).stranger() as other:
+            assert other.add_table(layout.TABLE, flags=TableFlag.OWNER) == 0
+            (report,) = running.become(router(A, FTP))
+            assert report.plan is not None and report.plan.conflicts
+        (report,) = running.reconciler.reconcile()
+        assert report.plan is not None and not report.plan.conflicts
+    machine.holds(router(A, FTP))
 
 
 def test_a_flushed_ruleset_is_restored(machine: Machine) -> None:

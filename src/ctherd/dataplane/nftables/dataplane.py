@@ -150,6 +150,8 @@ class NftablesDataplane:
 
     def _stands(self, place: Place, generation: int) -> bool:
         """Tell whether what is known of our table is still true."""
+        if place.ownership is Ownership.FOREIGN:
+            return False  # a claim ends with its owner's socket, which begins no generation
         if place.generation == generation:
             return True
         if not place.guarded:
