@@ -75,7 +75,7 @@ class Keeper(Protocol):
 class Agent:
     """Enforces what one source declares.
 
-    Shape: *reload_policy* applies a changed configuration.
+    Shape: *reload* applies a changed configuration.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Agent:
         *,
         state_dir: Path,
         sweep_interval_s: float,
-        reload_policy: Callable[[], None],
+        reload: Callable[[], None],
         observer: Observer,
         keeper: Keeper,
     ) -> None:
@@ -96,7 +96,7 @@ class Agent:
         self._source = source
         self._state_dir = state_dir
         self._sweep_interval_s = sweep_interval_s
-        self._reload_policy = reload_policy
+        self._reload = reload
         self._observer = observer
         self._keeper = keeper
         self._due: dict[NetnsName, float] = {}
@@ -105,6 +105,7 @@ class Agent:
         self._fought_over = Patience(0.0, 5.0)
         self._wakeup: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
+        self._interval_changed = asyncio.Event()
 
     async def run(self) -> None:
         """Enforce until told to end; the kernel stays as it is then."""
@@ -184,7 +185,7 @@ class Agent:
 
     def _on_hangup(self) -> None:
         try:
-            self._reload_policy()
+            self._reload()
         except CtherdError as error:
             _log.error("the configuration stays as it was: %s", error)
         self._source.reload()
@@ -308,7 +309,7 @@ class Agent:
 
     async def _sweeps(self) -> None:
         while True:
-            await asyncio.sleep(self._sweep_interval_s)
+            await self._until_the_next_sweep()
             began_s = time.monotonic()
             names = list(self._reconciler.entries)
             for start in range(0, len(names), _BATCH):
@@ -320,6 +321,20 @@ class Agent:
                 self._reconcile(batch)
                 await asyncio.sleep(0)
             self._observer.swept(time.monotonic() - began_s)
+
+    def sweep_every(self, interval_s: float) -> None:
+        """Sweep at another interval, which begins now."""
+        self._sweep_interval_s = interval_s
+        self._interval_changed.set()
+
+    async def _until_the_next_sweep(self) -> None:
+        while True:
+            self._interval_changed.clear()
+            try:
+                async with asyncio.timeout(self._sweep_interval_s):
+                    await self._interval_changed.wait()
+            except TimeoutError:
+                return
 
     async def _waits(self) -> None:
         while True:

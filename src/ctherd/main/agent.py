@@ -15,13 +15,13 @@ from ctherd.agent.herd import HerdSource
 from ctherd.agent.privilege import drop_privileges
 from ctherd.agent.source import Source
 from ctherd.errors import Busy
-from ctherd.guard.decide import Guard
 from ctherd.herdfile.read import read_herd
 from ctherd.main.config import Config
 from ctherd.main.expectations import Expectations
 from ctherd.main.keeper import FdStore
 from ctherd.main.log import set_up_log
 from ctherd.main.metrics import Metrics
+from ctherd.main.reload import Reload
 from ctherd.main.wiring import Host, opened
 from ctherd.model.document import Document
 
@@ -87,8 +87,20 @@ def run_agent(
         source = make_source(host) if make_source is not None else _herd(config)
         drop_privileges()
 
+        def sweep_every(interval_s: float) -> None:
+            agent.sweep_every(interval_s)
+            expectations.interval_s = interval_s
+
+        take_over = Reload(
+            reload,
+            config,
+            host.service,
+            set_up_log=lambda fresh: set_up_log(fresh, beside.log_filters),
+            sweep_every=sweep_every,
+        )
+
         def reload_all() -> None:
-            host.service.set_guard(Guard(reload().policy))
+            take_over()
             beside.reload()
 
         agent = _agent(config, reload_all, host, source, metrics, FdStore(host, kept.values()))
@@ -154,7 +166,7 @@ def _agent(
         source,
         state_dir=config.state_dir,
         sweep_interval_s=config.sweep_interval_s,
-        reload_policy=reload,
+        reload=reload,
         observer=metrics,
         keeper=store,
     )

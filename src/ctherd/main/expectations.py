@@ -31,7 +31,7 @@ class Expectations:
 
     def __init__(self, host: Host, interval_s: float) -> None:
         self._host = host
-        self._interval_s = interval_s
+        self.interval_s = interval_s
         self._total: Counter[str] = Counter()
 
     def total(self) -> Mapping[str, int]:
@@ -50,7 +50,7 @@ class Expectations:
                     await asyncio.sleep(took_s / _SHARE)
                     began_s = time.monotonic()
             self._total = total
-            await asyncio.sleep(self._interval_s)
+            await asyncio.sleep(self.interval_s)
 
     def _count(self, netns: NetnsName) -> Mapping[str, int]:
         if self._host.dataplane.transport(netns) is None:

@@ -64,6 +64,10 @@ class HostService:
         self._guard = guard
         self.reconciler.set_guard(guard)
 
+    def set_limits(self, limits: Limits) -> None:
+        """Call other removals unusual from now on."""
+        self._limits = limits
+
     def plan(
         self, documents: Sequence[Document], *, partial: bool = False, tell: Tell = _nobody
     ) -> Answer:
