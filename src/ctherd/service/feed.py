@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from ctherd.errors import CtherdError, RemoteProtocolError
 from ctherd.model.router import HostName
 from ctherd.service.mailbox import Mailbox
-from ctherd.service.records import DOCUMENTS, KEYS, read_envelope
+from ctherd.service.records import DOCUMENTS, KEYS, hint_of, read_envelope
 from ctherd.signing.canonical import Plain
 from ctherd.signing.envelope import Envelope, Signer, Verifier
 from ctherd.signing.statements import DocumentId, Manifest, Version, open_statement
@@ -234,7 +234,7 @@ def _document_line(stored: Stored) -> bytes:
             "type": "document",
             "revision": stored.revision,
             "document": _document(stored.key),
-            "request": _hint(stored.value),
+            "request": hint_of(stored.value),
             "envelope": _envelope(stored.value),
         }
     )
@@ -250,13 +250,6 @@ def _envelope(value: bytes) -> Plain | None:
     except RemoteProtocolError:
         return None
     return found.as_plain()
-
-
-def _hint(value: bytes) -> str:
-    """Return the id of the request that caused it, which nobody signed."""
-    with suppress(ValueError, AttributeError, RecursionError):
-        return str(json.loads(value).get("request", ""))
-    return ""
 
 
 def _line(value: Plain) -> bytes:

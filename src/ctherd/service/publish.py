@@ -18,6 +18,7 @@ from ctherd.service.records import (
     DOCUMENTS,
     ROUTERS,
     document_key,
+    hinted,
     place_key,
     read_envelope,
     read_router,
@@ -42,6 +43,15 @@ class Publication:
     router: Router | None
     expects: tuple[Expect, ...]
     writes: tuple[Write, ...]
+
+    def caused_by(self, request: str) -> tuple[Write, ...]:
+        """Return the writes, with a hint for hosts beside each signature: whose request it was."""
+        return tuple(
+            Put(each.key, hinted(each.value, request))
+            if isinstance(each, Put) and each.key.startswith(DOCUMENTS)
+            else each
+            for each in self.writes
+        )
 
 
 @dataclass(frozen=True, slots=True)

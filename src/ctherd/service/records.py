@@ -51,6 +51,19 @@ def write_envelope(envelope: Envelope) -> bytes:
     return json.dumps(envelope.as_plain(), separators=(",", ":")).encode()
 
 
+def hinted(value: bytes, request: str) -> bytes:
+    """Return a stored envelope with the id of the request that caused it, which nobody signs."""
+    return json.dumps({**json.loads(value), "request": request}, separators=(",", ":")).encode()
+
+
+def hint_of(value: bytes) -> str:
+    """Return the id of the request that caused it, "" if it is not known."""
+    try:
+        return str(json.loads(value).get("request", ""))
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+
+
 def read_envelope(value: bytes) -> Envelope:
     """Return the envelope that the store keeps as *value*.
 

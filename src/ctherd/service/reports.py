@@ -188,7 +188,10 @@ class Reports:
         after = {"host": filed.placement.host, "document": filed.id}
         outcome = await self._committer.commit(
             publication.expects,
-            [*publication.writes, Delete(status_key(filed.router, filed.placement))],
+            [
+                *publication.caused_by(asker.request),
+                Delete(status_key(filed.router, filed.placement)),
+            ],
             _entry(asker, "host:acknowledge_withdrawal", filed, Decision.ALLOWED, after),
         )
         return outcome if isinstance(outcome, Conflict) else None

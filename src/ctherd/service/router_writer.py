@@ -75,7 +75,11 @@ class RouterWriter:
         """
         outcome = await self._committer.commit(
             [each for publication in publications for each in publication.expects],
-            [each for publication in publications for each in publication.writes],
+            [
+                each
+                for publication in publications
+                for each in publication.caused_by(entry.request_id)
+            ],
             entry,
         )
         if isinstance(outcome, Conflict):
@@ -85,7 +89,7 @@ class RouterWriter:
         publication = edit.publication
         outcome = await self._committer.commit(
             [*publication.expects, *edit.expects],
-            [*publication.writes, *edit.writes],
+            [*publication.caused_by(edit.entry.request_id), *edit.writes],
             edit.entry,
         )
         return outcome if isinstance(outcome, Conflict) else None
