@@ -274,19 +274,6 @@ def test_a_delayed_decision_is_not_to_be_had(cloud: Cloud, option: dict[str, Any
     run(scenario())
 
 
-def test_a_delayed_decision_opens_nothing_while_keystone_is_away() -> None:
-    """With it, keystonemiddleware would call every token invalid then, and pass it on."""
-
-    async def scenario() -> None:
-        with silent_server() as gone:
-            url = f"http://127.0.0.1:{gone.getsockname()[1]}/v3"
-        options = KeystoneOptions({**OPTIONS, "auth_url": url, "delay_auth_decision": True})
-        with identity(options) as made, pytest.raises(IdentityUnavailable):
-            await ask(made, "token")
-
-    run(scenario())
-
-
 # -- what is no Keystone ---------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Backups of a store in use, and the new lives that begin with them."""
 
 import asyncio
+import shutil
 import sqlite3
 import stat
 from pathlib import Path
@@ -50,6 +51,7 @@ async def test_a_backup_of_a_store_in_use(opened: SqliteStore, path: Path, copy:
     """It is the store at one revision, while others write: all of a commit, or nothing."""
     copy.parent.mkdir()
     stop = asyncio.Event()
+    await write(opened, *(put(f"{name}/{end}", "0") for name in "abc" for end in "xy"))
 
     async def load(name: str) -> int:
         n = 0
@@ -65,7 +67,7 @@ async def test_a_backup_of_a_store_in_use(opened: SqliteStore, path: Path, copy:
         assert place.epoch == 1
         assert before <= place.revision <= (await opened.snapshot()).revision
         values = await held(copy)
-        assert all(values[f"{name}/x"] == values[f"{name}/y"] for name in "abc" if values)
+        assert all(values[f"{name}/x"] == values[f"{name}/y"] for name in "abc")
     stop.set()
     assert min(await asyncio.gather(*writers)) > 0
 
@@ -221,6 +223,26 @@ async def test_a_damaged_store_can_be_replaced(
     assert restore(copy, backed_up, keep, replace=True).epoch == 2
     assert "cannot be read" in caplog.text
     assert await held(backed_up) == {"a": b"2", "b": b"1"}
+
+
+@pytest.mark.parametrize("left", [b"", b"rubbish", b"rubbish" * 5000])
+async def test_the_log_of_a_store_that_died_is_not_read_with_the_new_one(
+    path: Path, copy: Path, tmp_path: Path, left: bytes
+) -> None:
+    """Its process was killed, its file is damaged or was moved away, and what it wrote last is
+    still beside it."""
+    copy.parent.mkdir()
+    store = await SqliteStore.open(tmp_path / "dying.sqlite")
+    await write(store, put("a", "in the backup"))
+    backup(tmp_path / "dying.sqlite", copy)
+    await write(store, put("a", "lost"), *(put(f"lost/{n}") for n in range(100)))
+    path.parent.mkdir()
+    if left:
+        path.write_bytes(left)
+    shutil.copy(tmp_path / "dying.sqlite-wal", path.with_name(path.name + "-wal"))
+    await store.close()
+    restore(copy, path, keep, replace=True)
+    assert await held(path) == {"a": b"in the backup"}
 
 
 @pytest.mark.parametrize("what", ["damaged", "foreign", "newer", "empty", "absent"])

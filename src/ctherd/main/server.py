@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -23,6 +24,8 @@ from ctherd.main.server_config import ServerOptions
 from ctherd.main.services import Adjustable, opened_services
 
 _log: Final = logging.getLogger(__name__)
+
+_SWITCH_S: Final = 0.0005
 
 Reload = Callable[[], ServerOptions]
 
@@ -99,6 +102,9 @@ async def serving(
 
     Raises: ConfigurationError, Busy, Unavailable.
     """
+    # The store's writer wants its turn between two statements. A loop that is busy, but often in
+    # the kernel, would make it wait for hundreds of milliseconds at the default of 5.
+    sys.setswitchinterval(_SWITCH_S)
     tls = listening_tls(options)
     adjustable = Adjustable(options.tenants_profile())
 

@@ -38,6 +38,7 @@ from ctherd.service.router_writer import RouterWriter
 from ctherd.service.routers import Routers
 from ctherd.service.slots import Slots
 from ctherd.service.status_board import StatusBoard
+from ctherd.store.compaction import Compaction
 
 
 @dataclass(slots=True)
@@ -88,7 +89,7 @@ async def opened_services(
             committer, book, documents, hosts, keys.publisher, patience_s=options.move_wait_s
         )
         happenings = Happenings(mirror, book, hosts, reports)
-        for service in (feed, hosts, moves, happenings):
+        for service in (Compaction(core.store), feed, hosts, moves, happenings):
             service.start()
             stack.push_async_callback(service.close)
         permission = Permission(policy, committer)

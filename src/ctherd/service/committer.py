@@ -28,7 +28,6 @@ from ctherd.service.mutation_queue import CAPACITY, TOGETHER, Mutation, Mutation
 from ctherd.store.port import (
     ABSENT,
     Conflict,
-    Disconnected,
     Expect,
     OutcomeUnknown,
     Revision,
@@ -64,10 +63,7 @@ class Mirror(Protocol):
         """Return *key* as the mirror has it."""
 
     async def reached(self, revision: Revision) -> None:
-        """Return when everything up to *revision* is in.
-
-        Raises: Disconnected if that will never be.
-        """
+        """Return when everything up to *revision* is in."""
 
 
 class Committer:
@@ -150,7 +146,7 @@ class Committer:
         try:
             async with asyncio.timeout(self._reach_s):
                 await self._mirror.reached(revision)
-        except (TimeoutError, Disconnected):
+        except TimeoutError:
             _log.warning("revision %s is durable, but the mirror has not shown it yet", revision)
 
     # -- the worker --------------------------------------------------------------------------------
@@ -158,9 +154,11 @@ class Committer:
     async def _work(self) -> None:
         try:
             await self._seal(self._trail.extend([]))
-            # What is left of the queue may be nothing but changes that nobody waits for any more.
-            while (taken := self._queue.take()) or not self._closing:
-                await (self._guarded(taken) if taken else self._idle())
+            while not self._closing or len(self._queue):
+                if taken := self._queue.take():
+                    await self._guarded(taken)
+                else:
+                    await self._idle()
             await self._seal(self._trail.seal(closed=True))
         finally:
             self._closing = True

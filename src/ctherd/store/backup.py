@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 
 from ctherd.errors import ConfigurationError, LocalProtocolError
 from ctherd.store.failure import translated
-from ctherd.store.port import Revision, Stored, Unavailable, Write
+from ctherd.store.port import Put, Revision, Stored, Unavailable, Write
+from ctherd.store.rows import stored_at, write_made
 from ctherd.store.schema import (
     MIGRATIONS,
     connect,
@@ -25,7 +26,6 @@ from ctherd.store.schema import (
     transaction,
 )
 from ctherd.store.sqlite import hold
-from ctherd.store.transaction import stored_at, written
 
 _logger: Final = logging.getLogger("ctherd.store")
 
@@ -103,11 +103,11 @@ def _begun(new: Path, rewrite: Rewrite, past: Place) -> Place:
         epoch = max(before.epoch, past.epoch) + 1
         revision = max(before.revision, past.revision, epoch << _EPOCH_BITS) + 1
         with transaction(db):
-            # Nobody may resume from a life that is over.
-            db.execute("DELETE FROM change")
-            db.execute("DELETE FROM committed")
             for (key,) in db.execute("SELECT key FROM stored ORDER BY key").fetchall():
-                _rewrite(db, key, lambda stored: rewrite(stored, epoch), Revision(revision))
+                stored = stored_at(db, key)
+                write = rewrite(stored, epoch) if stored else None
+                write_made(db, _made(key, write, Revision(revision)))
+            # Compacted up to here: nobody may resume from a life that is over.
             db.execute(
                 "UPDATE state SET epoch = ?, revision = ?, compacted = ?",
                 (epoch, revision, revision),
@@ -115,18 +115,13 @@ def _begun(new: Path, rewrite: Rewrite, past: Place) -> Place:
         return _place(db)
 
 
-def _rewrite(
-    db: sqlite3.Connection,
-    key: str,
-    rewrite: Callable[[Stored], Write | None],
-    revision: Revision,
-) -> None:
-    stored = stored_at(db, key)
-    write = rewrite(stored) if stored else None
+def _made(key: str, write: Write | None, revision: Revision) -> dict[str, Stored | None]:
+    """Return what *write*, of *key* and no other, makes."""
     if write and write.key != key:
         raise LocalProtocolError(f"a rewrite of {key} writes {write.key}")
-    if write:
-        written(db, write, revision)
+    if isinstance(write, Put):
+        return {key: Stored(key, write.value, revision)}
+    return {key: None} if write else {}
 
 
 def _past(target: Path) -> Place:

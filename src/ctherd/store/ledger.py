@@ -17,8 +17,9 @@ from typing import Final, NamedTuple
 
 from ctherd.errors import CtherdError
 from ctherd.store.failure import Trouble, primary_code, translated, unavailable
+from ctherd.store.order import Committed, Order
 from ctherd.store.port import Conflict, OutcomeUnknown, Revision, Unavailable
-from ctherd.store.transaction import Committed, Order, carry_out
+from ctherd.store.rows import group_of, log, write_made
 
 _SLICE: Final = 1000
 """How many commits are forgotten at a time, so that others get their turn."""
@@ -26,7 +27,7 @@ _SLICE: Final = 1000
 Answer = Revision | Conflict | CtherdError
 
 
-class Group(NamedTuple):
+class Outcome(NamedTuple):
     """What became of some orders: an *answer* for each, and the *commits* among them."""
 
     answers: Sequence[Answer]
@@ -64,23 +65,23 @@ class Ledger:
             raise Unavailable("the store is damaged: it does not say where it is", where=str(path))
         self.epoch, self.revision, self.compacted = place
 
-    def commit(self, orders: Sequence[Order]) -> Group:
+    def commit(self, orders: Sequence[Order]) -> Outcome:
         """Carry out *orders* in their order, in one transaction; each that fails harms no other.
 
         Shape: if the disk refuses, all of them are answered with Unavailable or OutcomeUnknown.
         """
         try:
-            group = self._carried_out(orders)
+            outcome = self._carried_out(orders)
         except _InDoubt as doubt:
             self._trouble.met(doubt)
             if self._settled():
-                return Group([unavailable(self._path, doubt.error) for _ in orders])
-            return Group([_unknown(self._path, doubt.error) for _ in orders])
+                return Outcome([unavailable(self._path, doubt.error) for _ in orders])
+            return Outcome([_unknown(self._path, doubt.error) for _ in orders])
         except sqlite3.Error as error:
             self._trouble.met(error)
-            return Group([unavailable(self._path, error) for _ in orders])
+            return Outcome([unavailable(self._path, error) for _ in orders])
         self._trouble.over()
-        return group
+        return outcome
 
     def settle(self) -> None:
         """End the doubt, by one more transaction.
@@ -94,13 +95,14 @@ class Ledger:
 
     def compact(self, keep: int) -> Revision:
         """Let the change log begin later, so that it has *keep* commits; return where."""
-        with translated(self._path), self._transaction():
+        with translated(self._path):
             oldest = self._db.execute(
                 "SELECT revision FROM committed ORDER BY revision DESC LIMIT 1 OFFSET ?", (keep,)
             ).fetchone()
-            mark = max(self.compacted, *(oldest or (0,)))
-            self._db.execute("UPDATE state SET compacted = ?", (mark,))
-        self.compacted = Revision(mark)
+            if oldest and oldest[0] > self.compacted:
+                with self._transaction():
+                    self._db.execute("UPDATE state SET compacted = ?", oldest)
+                self.compacted = Revision(oldest[0])
         return self.compacted
 
     def forget(self) -> bool:
@@ -124,23 +126,18 @@ class Ledger:
         """Close the connection."""
         self._db.close()
 
-    def _carried_out(self, orders: Sequence[Order]) -> Group:
-        answers: list[Answer] = []
-        commits: list[Committed] = []
-        revision = self.revision
+    def _carried_out(self, orders: Sequence[Order]) -> Outcome:
         with self._transaction():
-            for order in orders:
-                answer = carry_out(self._db, order, Revision(revision + 1))
-                if isinstance(answer, Committed):
-                    commits.append(answer)
-                    answer = revision = answer.revision
-                answers.append(answer)
-            if commits:
-                self._db.execute("UPDATE state SET revision = ?", (revision,))
-        if commits:
-            self._advanced(revision)
-            self.figures.commits += len(commits)
-        return Group(answers, commits)
+            group = group_of(self._db, self.revision, orders)
+            answers = [group.decide(order) for order in orders]
+            if group.commits:
+                log(self._db, group.commits)
+                write_made(self._db, group.made)
+                self._db.execute("UPDATE state SET revision = ?", (group.revision,))
+        if group.commits:
+            self._advanced(group.revision)
+            self.figures.commits += len(group.commits)
+        return Outcome(answers, group.commits)
 
     def _settled(self) -> bool:
         try:

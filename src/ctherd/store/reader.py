@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from ctherd.store.failure import Trouble, translated
+from ctherd.store.order import Committed
 from ctherd.store.port import Compacted, Event, Revision, Snapshot, Stored, Unavailable
 from ctherd.store.prefix import beyond, disjoint
+from ctherd.store.rows import done_before, stored_at
 from ctherd.store.schema import connect
-from ctherd.store.transaction import Committed, done_before, stored_at
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -72,6 +72,8 @@ def connect(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
         timeout=BUSY_S,
+        # Some statements come in as many lengths as they have rows.
+        cached_statements=512,
     )
 
 

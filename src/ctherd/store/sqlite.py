@@ -13,6 +13,7 @@ from typing import Final, Self
 from ctherd.lockfile import LockFile
 from ctherd.store.failure import translated
 from ctherd.store.ledger import Figures, Ledger
+from ctherd.store.order import Order
 from ctherd.store.port import (
     Alive,
     Batch,
@@ -26,7 +27,6 @@ from ctherd.store.port import (
 from ctherd.store.reader import Reader
 from ctherd.store.schema import prepare
 from ctherd.store.tail import ALIVE_S, Tail
-from ctherd.store.transaction import Order
 from ctherd.store.writer import Writer
 
 STORE_FILE: Final = "store.sqlite"

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from ctherd.store.order import Committed
 from ctherd.store.port import Alive, Batch, Disconnected, Revision
-from ctherd.store.transaction import Committed
 
 ALIVE_S: Final = 5.0
 """How long a watch is silent at most."""

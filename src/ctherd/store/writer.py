@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from ctherd.errors import CtherdError
-from ctherd.store.ledger import Group, Ledger
+from ctherd.store.ledger import Ledger, Outcome
+from ctherd.store.order import Committed, Order
 from ctherd.store.port import Conflict, Revision, Unavailable
-from ctherd.store.transaction import Committed, Order
 
 _logger: Final = logging.getLogger("ctherd.store")
 
@@ -113,9 +113,9 @@ class Writer:
         while not (errand and errand.last):
             commits, errand = self._gathered()
             if commits:
-                group = self._committed(commits)
+                outcome = self._committed(commits)
                 futures = (commit.future for commit in commits)
-                self._answer(list(zip(futures, group.answers, strict=True)), group.commits)
+                self._answer(list(zip(futures, outcome.answers, strict=True)), outcome.commits)
             if errand:
                 self._answer([(errand.future, _attempt(errand.act))])
 
@@ -131,9 +131,9 @@ class Writer:
                 return commits, None
         return commits, work
 
-    def _committed(self, commits: Sequence[_Commit]) -> Group:
-        group = _attempt(lambda: self._ledger.commit([commit.order for commit in commits]))
-        return group if isinstance(group, Group) else Group([group] * len(commits))
+    def _committed(self, commits: Sequence[_Commit]) -> Outcome:
+        outcome = _attempt(lambda: self._ledger.commit([commit.order for commit in commits]))
+        return outcome if isinstance(outcome, Outcome) else Outcome([outcome] * len(commits))
 
     def _answer(self, answers: Sequence[_Answer], commits: Sequence[Committed] = ()) -> None:
         try:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from enum import Enum, auto
 
+from ctherd.store.order import Committed, Order
 from ctherd.store.port import (
     ABSENT,
     Alive,
@@ -28,7 +29,6 @@ from ctherd.store.port import (
     Write,
 )
 from ctherd.store.tail import ALIVE_S, Tail
-from ctherd.store.transaction import Committed, Order
 
 
 class Fault(Enum):
