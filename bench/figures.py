@@ -14,6 +14,7 @@ from bench import (
     packets,
     reconcile_empty,
     reconcile_unchanged,
+    server_requests,
     versus_nft,
 )
 from bench.row import Row
@@ -29,6 +30,7 @@ _MODULES: Final = (
     memory,
     packets,
     help,
+    server_requests,
 )
 
 FIGURES: Final[Mapping[str, ModuleType]] = {

@@ -9,7 +9,8 @@ class Size:
     """Numbers of namespaces, rounds and repetitions.
 
     Shape: *routers* is the crowd of the reconcile figures, *assignments* what each has;
-    *many* what the router with many assignments has; *flows* are packets per slice.
+    *many* what the router with many assignments has; *flows* are packets per slice; *requests*
+    are those of each sort that a server answers.
     """
 
     routers: int = 1000
@@ -25,6 +26,8 @@ class Size:
     slices: int = 60
     packets: int = 20_000
     help_runs: int = 10
+    requests: int = 1000
+    lists: int = 100
     plot_routers: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
     plot_assignments: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
 
@@ -43,6 +46,8 @@ QUICK: Final = Size(
     slices=4,
     packets=1000,
     help_runs=2,
+    requests=30,
+    lists=3,
     plot_routers=(1, 3, 10),
     plot_assignments=(1, 10, 100),
 )

@@ -1,0 +1,86 @@
+"""A real ``ctherd server`` as a child process over an SQLite store, and a connection to its API."""
+
+import http.client
+import json
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ctherd import process
+from ctherd.authz.identity.token_file import TOKEN_FILE, Grant, create_token
+from ctherd.lab.namespace import python
+from ctherd.process import Child
+
+_DISK: Final = "/var/tmp"
+_START_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server at *port* of loopback, and the token of an administrator."""
+
+    child: Child
+    port: int
+    token: str
+
+    def cpu_s(self) -> float:
+        """Return the processor time that the server has used, all of its threads together.
+
+        Source: linux/posix-timers.h, the clock of another process (MAKE_PROCESS_CPUCLOCK).
+        """
+        return time.clock_gettime(~self.child.pid << 3 | 2)
+
+
+@contextmanager
+def served() -> Iterator[Served]:
+    """Have a server with an empty store on disk; afterwards it has ended."""
+    with tempfile.TemporaryDirectory(prefix="ctbench-", dir=_DISK) as at:
+        state = Path(at) / "server"
+        state.mkdir(mode=0o700)
+        token, _ = create_token(state / TOKEN_FILE, Grant("bench", "bench", ("admin",)))
+        log = Path(at) / "log"
+        argv = python("ctherd", f"--state-dir={at}", "server", "--listen=127.0.0.1:0")
+        with process.spawn(argv, log=log) as child:
+            yield Served(child, _port(child, log), token)
+
+
+def _port(child: Child, log: Path) -> int:
+    deadline_s = time.monotonic() + _START_S
+    while time.monotonic() < deadline_s and child.returncode() is None:
+        if found := re.search(r"serving at http://127\.0\.0\.1:(\d+)", log.read_text()):
+            return int(found[1])
+        time.sleep(0.02)
+    raise process.CommandFailed(f"the server does not serve: {log.read_text()}")
+
+
+class Asker:
+    """One connection that is kept open, as clients keep theirs."""
+
+    def __init__(self, server: Served) -> None:
+        self._http = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        self._headers = {"X-Auth-Token": server.token, "Content-Type": "application/json"}
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Return what the server answers, which is no error."""
+        sent = None if body is None else json.dumps(body)
+        self._http.request(method, path, sent, self._headers)
+        answer = self._http.getresponse()
+        said = answer.read()
+        assert answer.status < 300, (answer.status, said)
+        return json.loads(said) if said else None
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._http.close()
+
+
+@contextmanager
+def asker(server: Served) -> Iterator[Asker]:
+    """Have a connection to *server*."""
+    with closing(Asker(server)) as found:
+        yield found
