@@ -105,9 +105,10 @@ class Server:
         self.troubles: list[str] = []
         self.registry = CollectorRegistry()
         self.limits = limits
-        self.book = RouterBook(mirror, lambda: Verifier({signer.key: signer.public}))
+        self.verifier = Verifier({signer.key: signer.public})
+        self.book = RouterBook(mirror, lambda: self.verifier)
         self.slots = Slots(mirror)
-        self._publisher = Publisher(signer, 1)
+        self.publisher = Publisher(signer, 1)
         self.use_policy(Policy())
 
     def use_policy(self, policy: Policy) -> None:
@@ -115,9 +116,9 @@ class Server:
         self.policy = policy
         permission = Permission(policy, self.committer)
         writer = RouterWriter(self.book, self.store, self.mirror, self.committer)
-        edits = HelperEdits(self.book, self.slots, lambda: self.profile, lambda: self._publisher)
+        edits = HelperEdits(self.book, self.slots, lambda: self.profile, lambda: self.publisher)
         self.helpers = ConntrackHelpers(self.book, writer, edits, permission)
-        self.routers = Routers(self.book, writer, self.slots, permission, lambda: self._publisher)
+        self.routers = Routers(self.book, writer, self.slots, permission, lambda: self.publisher)
 
     def app(self, *more: BaseRoute) -> ASGIApp:
         return build(

@@ -58,7 +58,8 @@ async def test_every_host_of_a_router_makes_it_true(tmp_path: Path) -> None:
         assert await server.board.settled(router.id, router.serial, 10)
         status = server.board.of(router)[FTP.id]
         assert status.state is State.PARTIAL
-        assert "b ipv4: pending" in status.reason
+        words = "the network namespace does not exist"
+        assert status.reason == f"ipv4: pending {words}; ipv6: pending {words}"
         assert {each.state for each in status.details if each.host == "a"} == {State.ACTIVE}
 
 
@@ -84,7 +85,8 @@ async def test_a_moved_router_leaves_before_it_comes(tmp_path: Path) -> None:
         server.mirror.subscribe(look)
         router = await server.change("r1", FTP, placements=[("b", "q1")])
         status = server.board.of(router)[FTP.id]
-        assert (status.state, status.reason) == (State.PENDING, "waits for a to withdraw it")
+        words = "waits for the host that it left to withdraw it"
+        assert (status.state, status.reason) == (State.PENDING, words)
         assert await server.board.settled(router.id, router.serial + 1, 10)
         assert at_publication == [set()]
         assert (leaving.ports("q1"), coming.ports("q1")) == (set(), {21})

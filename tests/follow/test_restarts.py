@@ -206,7 +206,7 @@ async def test_a_silent_host_makes_its_assignments_stale(tmp_path: Path) -> None
             assert server.board.of(router)[FTP.id].state is State.ACTIVE
         assert await becomes(lambda: server.board.of(router)[FTP.id].state is State.STALE)
         reason = server.board.of(router)[FTP.id].reason
-        assert "a is silent since 20" in reason and "it said last: active" in reason
+        assert "its host is silent since 20" in reason and "it said last: active" in reason
         assert not await server.board.settled(router.id, router.serial + 1, 10)
         async with host.agent(listening.url, pinned):
             assert await becomes(lambda: server.board.of(router)[FTP.id].state is State.ACTIVE)

@@ -73,25 +73,20 @@ class RouterWriter:
 
         Raises: PlaceTaken; Unavailable, Overloaded.
         """
-        outcome = await self._committer.commit(
-            [each for publication in publications for each in publication.expects],
-            [
-                each
-                for publication in publications
-                for each in publication.caused_by(entry.request_id)
-            ],
-            entry,
-        )
+        expects = [each for publication in publications for each in publication.expects]
+        caused = (publication.caused_by(entry.request_id) for publication in publications)
+        writes = [each for some in caused for each in some]
+        with self._book.announced(publications):
+            outcome = await self._committer.commit(expects, writes, entry)
         if isinstance(outcome, Conflict):
             raise _place_taken(outcome) or Contended("an id was drawn that exists")
 
     async def _commit(self, edit: Edit) -> Conflict | None:
         publication = edit.publication
-        outcome = await self._committer.commit(
-            [*publication.expects, *edit.expects],
-            [*publication.caused_by(edit.entry.request_id), *edit.writes],
-            edit.entry,
-        )
+        expects = [*publication.expects, *edit.expects]
+        writes = [*publication.caused_by(edit.entry.request_id), *edit.writes]
+        with self._book.announced([publication]):
+            outcome = await self._committer.commit(expects, writes, edit.entry)
         return outcome if isinstance(outcome, Conflict) else None
 
     async def _look_again(

@@ -8,6 +8,9 @@ which a placement is judged, first match wins:
     the host is silent                            stale, and what it said last
     no report yet, or one of an older version     pending
     else                                          what the host said, family by family
+
+No reason names a host: tenants read them, who need not know where their routers live. Which host
+it is about stands beside it, for those who may.
 """
 
 import asyncio
@@ -134,24 +137,23 @@ class StatusBoard:
     def _view(self, router: Router, placement: Placement) -> "_View":
         host = placement.host
         if placement in router.held:
-            left = sorted({each.host for each in router.withdrawing})
-            return _Plain(host, State.PENDING, f"waits for {', '.join(left)} to withdraw it")
+            return _Plain(host, State.PENDING, "waits for the host that it left to withdraw it")
         report = self._report(status_key(router.id, placement))
         if report is not None and report.get("refused"):
-            return _Plain(host, State.ERROR, f"{host} refuses it: {report['refused']}")
+            return _Plain(host, State.ERROR, f"its host refuses it: {report['refused']}")
         current = report is not None and _version(report) >= Version(self._epoch, router.serial)
         if not self._hosts.is_alive(host):
             return self._silent(host, report if current else None)
         if report is None or not current:
-            return _Plain(host, State.PENDING, f"{host} has not reported on it yet")
+            return _Plain(host, State.PENDING, "its host has not reported on it yet")
         return _Reported(host, report)
 
     def _silent(self, host: HostName, report: Plain | None) -> "_View":
         since = self._hosts.silent_since(host)
         if not since:
-            return _Plain(host, State.PENDING, f"no agent of {host} was ever heard")
+            return _Plain(host, State.PENDING, "no agent of its host was ever heard")
         if report is None:
-            return _Plain(host, State.STALE, f"{host} is silent since {since}", since)
+            return _Plain(host, State.STALE, f"its host is silent since {since}", since)
         return _Stale(host, report, since)
 
     def _report(self, key: str) -> Plain | None:
@@ -216,7 +218,7 @@ class _Stale(_Reported):
     def _family(self, assignment: Assignment, family: Family) -> FamilyStatus:
         last = super()._family(assignment, family)
         words = f"{last.state} {last.reason}".rstrip()
-        reason = f"{self._host} is silent since {self._since}; it said last: {words}"
+        reason = f"its host is silent since {self._since}; it said last: {words}"
         return FamilyStatus(self._host, family, State.STALE, reason, self._since)
 
 
@@ -229,11 +231,11 @@ def _summed(details: list[FamilyStatus]) -> HelperStatus:
         reasons = dict.fromkeys(each.reason for each in details if each.reason)
         return HelperStatus(first.state, "; ".join(reasons), tuple(details))
     bad = [
-        f"{each.host} {each.family}: {each.state} {each.reason}".rstrip()
+        f"{each.family}: {each.state} {each.reason}".rstrip()
         for each in details
         if each.state is not State.ACTIVE
     ]
-    return HelperStatus(State.PARTIAL, "; ".join(bad), tuple(details))
+    return HelperStatus(State.PARTIAL, "; ".join(dict.fromkeys(bad)), tuple(details))
 
 
 def _parsed(stored: Stored) -> Plain:
