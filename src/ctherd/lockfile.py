@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ctherd.errors import Busy
+from ctherd.private_file import give_to_owner
 
 
 class LockFile:
@@ -35,6 +36,7 @@ class LockFile:
         self._fd = fd
         # On a full disk nobody learns who holds it; it is held all the same.
         with suppress(OSError):
+            give_to_owner(fd, self.path.parent)
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 

@@ -34,7 +34,7 @@ def read_private(path: Path) -> bytes:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigurationError("this is not a file", where=str(path))
-        if status.st_uid not in (0, os.geteuid()):
+        if status.st_uid not in (0, os.geteuid(), path.parent.stat().st_uid):
             raise ConfigurationError(
                 f"this file belongs to somebody else (user {status.st_uid})", where=str(path)
             )
@@ -83,6 +83,16 @@ def only_writer(directory: Path) -> Iterator[None]:
         os.close(fd)
 
 
+def give_to_owner(fd: int, directory: Path) -> None:
+    """Let a file that root makes in somebody's directory belong to whoever owns that.
+
+    A command that root runs must not leave files that the server's own user cannot read.
+    """
+    owner = directory.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.fchown(fd, owner.st_uid, owner.st_gid)
+
+
 @contextmanager
 def _beside(path: Path, content: bytes) -> Iterator[Path]:
     """Write *content* to a new file in the same directory, for the caller to put in place."""
@@ -92,6 +102,7 @@ def _beside(path: Path, content: bytes) -> Iterator[Path]:
         new.unlink(missing_ok=True)
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
         with open(fd, "wb") as file:
+            give_to_owner(fd, path.parent)
             file.write(content)
             file.flush()
             os.fsync(fd)

@@ -3,19 +3,21 @@
 import os
 import subprocess
 import sys
-from configparser import ConfigParser
+from configparser import ConfigParser, SectionProxy
 from pathlib import Path
 
 import pytest
 
+from ctherd.main.server_config import ServerOptions
 from ctherd.model.catalog import HELPERS
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 UNIT = PACKAGING / "systemd" / "ctherd.service"
+SERVER_UNIT = PACKAGING / "systemd" / "ctherd-server.service"
 MODULES = PACKAGING / "modules-load.d" / "ctherd.conf"
 
 # systemd's own scale, times ten: 0 is a sealed box, 50 is where it starts to frown.
-EXPOSURE_LIMIT = 30
+EXPOSURE_LIMITS = {UNIT.name: 30, SERVER_UNIT.name: 15}
 
 # Not in libc's headers of Debian 12 yet. Source: linux/prctl.h, PR_SET_MDWE.
 WITHOUT_WRITABLE_CODE = """
@@ -31,11 +33,12 @@ print("every module")
 """
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """Return the unit as it would be installed; only the program is one that exists here."""
-    copy = tmp_path / UNIT.name
-    text = UNIT.read_text(encoding="utf-8")
+@pytest.fixture(params=[UNIT, SERVER_UNIT], ids=lambda path: path.name)
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Return a unit as it would be installed; only the program is one that exists here."""
+    shipped: Path = request.param
+    copy = tmp_path / shipped.name
+    text = shipped.read_text(encoding="utf-8")
     assert text.count("ExecStart=/usr/bin/ctherd ") == 1
     copy.write_text(text.replace("=/usr/bin/ctherd ", "=/bin/true "), encoding="utf-8")
     return copy
@@ -61,22 +64,36 @@ def test_systemd_understands_the_unit(unit: Path) -> None:
 
 def test_the_unit_is_hardened(unit: Path) -> None:
     """systemd rates the exposure of the service as low."""
-    verdict = analyze("security", "--offline=true", f"--threshold={EXPOSURE_LIMIT}", unit)
+    limit = EXPOSURE_LIMITS[unit.name]
+    verdict = analyze("security", "--offline=true", f"--threshold={limit}", unit)
     assert verdict.returncode == 0, verdict.stdout
 
 
 def test_the_unit_gives_three_capabilities_and_follows_the_mounts_of_the_host() -> None:
     """The agent has what it needs and no more, and pins no namespace that the host unmounts."""
-    settings = ConfigParser(strict=False, interpolation=None)
-    settings.optionxform = str  # type: ignore[assignment,method-assign]
-    settings.read(UNIT)
-    service = settings["Service"]
+    service = service_section(UNIT)
     assert set(service["CapabilityBoundingSet"].split()) == {
         "CAP_NET_ADMIN",
         "CAP_SYS_ADMIN",
         "CAP_NET_BROADCAST",
     }
     assert service["MountFlags"] == "slave"
+
+
+def test_the_server_has_no_capability_and_owns_its_state_alone() -> None:
+    """Nothing that the server does needs root; its secrets are its user's."""
+    service = service_section(SERVER_UNIT)
+    assert service["CapabilityBoundingSet"] == ""
+    assert service["DynamicUser"] == "yes"
+    assert service["StateDirectoryMode"] == "0700"
+    assert Path("/var/lib", service["StateDirectory"]) == ServerOptions().state_dir
+
+
+def service_section(unit: Path) -> SectionProxy:
+    settings = ConfigParser(strict=False, interpolation=None)
+    settings.optionxform = str  # type: ignore[assignment,method-assign]
+    settings.read(unit)
+    return settings["Service"]
 
 
 def test_ctherd_needs_no_writable_code() -> None:

@@ -96,3 +96,18 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
             os.close(fd)
+
+
+@pytest.mark.root
+def test_what_root_makes_belongs_to_the_owner_of_the_directory(tmp_path: Path) -> None:
+    """A command of root leaves nothing that the server's own user cannot read."""
+    somebody = 54321
+    os.chown(tmp_path, somebody, somebody)
+    path = tmp_path / "secret"
+    create_private(path, b"one")
+    replace_private(path, b"two")
+    assert (path.stat().st_uid, path.stat().st_gid) == (somebody, somebody)
+    assert read_private(path) == b"two"
+    os.chown(path, somebody + 1, somebody)
+    with pytest.raises(ConfigurationError, match="somebody else"):
+        read_private(path)

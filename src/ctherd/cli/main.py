@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from ctherd import __version__
-from ctherd.cli import host, server, tools
+from ctherd.cli import audit, host, keys, server, store, tokens, tools, watch
 from ctherd.errors import CtherdError
 
 WRONG_USAGE = 64
@@ -57,6 +57,13 @@ for command in (
     host.reclaim,
     server.server,
     server.up,
+    server.policy,
+    tokens.token,
+    keys.key,
+    audit.audit,
+    watch.watch,
+    store.backup,
+    store.restore,
     tools.helpers,
     tools.doctor,
     tools.demo,

@@ -48,6 +48,20 @@ def up(listen: str | None, identity: str | None, own_table: bool | None) -> int:
     return run_up(read(), read)
 
 
+@click.group()
+def policy() -> None:
+    """Look into the server's policy."""
+
+
+@policy.command()
+def sample() -> int:
+    """Print a policy.yaml that says every rule in comments, and changes none."""
+    from ctherd.authz.policy import sample_policy
+
+    click.echo(sample_policy())
+    return 0
+
+
 def _serving(config: "Config", listen: str | None, identity: str | None) -> "Config":
     from dataclasses import replace
 

@@ -96,6 +96,10 @@ class CommandLine:
                 _await_ready(child, listener)
                 yield child
 
+    def watching(self, *arguments: str) -> Child:
+        """Run a command that goes on telling, for ``read_line``."""
+        return process.spawn(self._argv(arguments), env={"PYTHONUNBUFFERED": "1"})
+
     def end(self, agent: Child) -> None:
         """Ask *agent* to end, as systemd does.
 
@@ -106,9 +110,8 @@ class CommandLine:
             raise CommandFailed(f"the agent ended with {returncode} when it was told to end")
 
     def _argv(self, arguments: Sequence[str]) -> list[str]:
-        command, *rest = arguments
         config = str(self.directory / "ctherd.toml")
-        return [*self.ctherd, command, "--config", config, *rest]
+        return [*self.ctherd, "--config", config, *arguments]
 
     def _spelled(self, arguments: Sequence[str]) -> str:
         return " ".join(arguments).replace(f"{self.directory}/", "")

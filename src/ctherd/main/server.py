@@ -22,10 +22,12 @@ from ctherd.main.http import listening_tls, tls_files
 from ctherd.main.log import set_up_log
 from ctherd.main.server_config import ServerOptions
 from ctherd.main.services import Adjustable, opened_services
+from ctherd.signing.key_file import KEY_FILE, load_ring
 
 _log: Final = logging.getLogger(__name__)
 
 _SWITCH_S: Final = 0.0005
+_LOOK_EVERY_S: Final = 1.0
 
 Reload = Callable[[], ServerOptions]
 
@@ -120,6 +122,7 @@ async def serving(
         opened_services(core, options, adjustable) as services,
     ):
         listener = Listener(services.app, bound, tls)
+        following = asyncio.create_task(_follow_key_file(core), name="key-file")
         http = asyncio.create_task(listener.serve(), name="http")
         url = url_of(bound, "http" if tls is None else "https")
         try:
@@ -127,6 +130,7 @@ async def serving(
             _log.info("serving at %s, in epoch %d of the store", url, core.keys.epoch)
             yield Running(core, url, http, adjust)
         finally:
+            following.cancel()
             listener.stop()
             services.end_streams()
             await asyncio.gather(http, return_exceptions=True)
@@ -140,6 +144,22 @@ async def _started(listener: Listener, http: asyncio.Task[None]) -> None:
     started.cancel()
     if http.done():
         http.result()
+
+
+async def _follow_key_file(core: Core) -> None:
+    """Take over the signing keys whenever `ctherd key` changed them."""
+    adopted, complaint = core.keys.ring, ""
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        try:
+            ring = load_ring(core.directory / KEY_FILE)
+            if ring != adopted:
+                await core.key_change.adopt(ring)
+                adopted, complaint = ring, ""
+        except CtherdError as error:
+            if str(error) != complaint:
+                complaint = str(error)
+                _log.error("the signing keys stay as they were: %s", error)
 
 
 async def _beats() -> None:

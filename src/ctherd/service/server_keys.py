@@ -12,7 +12,7 @@ from typing import Final
 
 from ctherd.authz.audit.entry import AuditEntry, Decision
 from ctherd.authz.caller import Caller
-from ctherd.errors import ConfigurationError, Contended, CtherdError, InvalidDeclaration
+from ctherd.errors import ConfigurationError, Contended, CtherdError, RemoteProtocolError
 from ctherd.service.committer import Committer
 from ctherd.service.feed import CURRENT_KEYS
 from ctherd.service.publish import Publisher, renew
@@ -30,6 +30,9 @@ _AT_ONCE: Final = 100
 """Statements in one commit: what follows waits for it."""
 
 _TRIES: Final = 16
+
+SIGNED: Final = (ROUTERS, DOCUMENTS)
+"""Where the store has what a server signed, and must sign anew with another key."""
 
 OPERATOR: Final = Caller("operator", None, frozenset(), "host")
 """Who acts on the server's own host, by its files."""
@@ -86,18 +89,6 @@ class KeyChange:
         self._committer = committer
         self._on_signer = on_signer
 
-    def refuse_loss(self, key: KeyId) -> None:
-        """Make sure that nothing in the store needs *key* any more.
-
-        Raises: InvalidDeclaration.
-        """
-        left = sum(1 for _ in self._signed_by(lambda each: each == key))
-        if left:
-            raise InvalidDeclaration(
-                f"{left} statements bear the signature of key {key} still",
-                cure="look into the server's log: they could not be signed anew",
-            )
-
     async def adopt(self, ring: KeyRing) -> int:
         """Publish the keys of *ring*, sign with it, and sign anew what bears another signature.
 
@@ -146,11 +137,7 @@ class KeyChange:
     async def _renew_all(self) -> int:
         unsound: set[str] = set()
         for _ in range(_TRIES):
-            old = [
-                each
-                for each in self._signed_by(lambda key: key != self._keys.ring.signing.id)
-                if each.key not in unsound
-            ]
+            old = [each for each in self._of_other_keys() if each.key not in unsound]
             if not old:
                 return len(unsound)
             for group in _grouped(old):
@@ -176,15 +163,11 @@ class KeyChange:
         if writes:
             await self._commit(expects, writes, {"renewed": len(writes)})
 
-    def _signed_by(self, wanted: Callable[[KeyId], bool]) -> Iterator[Stored]:
-        """Yield the statements in the store whose key is one of *wanted*."""
-        for prefix in (ROUTERS, DOCUMENTS):
+    def _of_other_keys(self) -> Iterator[Stored]:
+        signing = self._keys.ring.signing.id
+        for prefix in SIGNED:
             for stored in self._mirror.under(prefix):
-                try:
-                    key = read_envelope(stored.value).key
-                except CtherdError:
-                    continue  # It is no statement; who reads it says so.
-                if wanted(key):
+                if signed_by(stored) not in (None, signing):
                     yield stored
 
     async def _commit(
@@ -201,6 +184,14 @@ class KeyChange:
         outcome = await self._committer.commit(expects, writes, entry)
         if isinstance(outcome, Conflict):
             _log.info("%s was changed meanwhile", outcome.key)
+
+
+def signed_by(stored: Stored) -> KeyId | None:
+    """Return the key that *stored* claims to be signed with; None for what is no statement."""
+    try:
+        return read_envelope(stored.value).key
+    except RemoteProtocolError:
+        return None
 
 
 def _grouped(stored: Iterable[Stored]) -> Iterator[Sequence[Stored]]:

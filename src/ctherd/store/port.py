@@ -122,7 +122,19 @@ class Disconnected(CtherdError):
     code = "store-disconnected"
 
 
-class Store(Protocol):
+class Pages(Protocol):
+    """What can be read page by page; Raises: Unavailable."""
+
+    async def page(
+        self, prefix: str, *, after: str = "", limit: int = 1000, newest_first: bool = False
+    ) -> Sequence[Stored]:
+        """Return up to *limit* keys with *prefix* beyond *after*, in (reverse) order of keys.
+
+        For what is too much for a snapshot; two pages may be of different revisions.
+        """
+
+
+class Store(Pages, Protocol):
     """Where the server keeps everything that must outlive it.
 
     Raises: Unavailable from every method.
@@ -139,14 +151,6 @@ class Store(Protocol):
 
     async def get(self, key: str) -> Stored | None:
         """Return *key* as the last acknowledged commit left it (linearizable)."""
-
-    async def page(
-        self, prefix: str, *, after: str = "", limit: int = 1000, newest_first: bool = False
-    ) -> Sequence[Stored]:
-        """Return up to *limit* keys with *prefix* beyond *after*, in (reverse) order of keys.
-
-        For what is too much for a snapshot; two pages may be of different revisions.
-        """
 
     async def commit(
         self, expects: Sequence[Expect], writes: Sequence[Write], *, write_id: str

@@ -49,7 +49,7 @@ class Reader:
         return await self._read(self._db, stored_at, key)
 
     async def page(
-        self, prefix: str, after: str, limit: int, newest_first: bool
+        self, prefix: str, *, after: str = "", limit: int = 1000, newest_first: bool = False
     ) -> Sequence[Stored]:
         """Return up to *limit* keys with *prefix*, beyond *after*."""
         select = _page_backward if newest_first else _page_forward

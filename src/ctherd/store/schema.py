@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
+from ctherd.private_file import give_to_owner
 from ctherd.store.failure import translated
 from ctherd.store.port import Unavailable
 
@@ -58,7 +59,11 @@ def create_private(path: Path) -> None:
     SQLite gives its side files the mode of the database.
     Raises: OSError, also if *path* is a link.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        give_to_owner(fd, path.parent)
+    finally:
+        os.close(fd)
 
 
 def connect(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:

@@ -81,7 +81,7 @@ class SqliteStore:
         self, prefix: str, *, after: str = "", limit: int = 1000, newest_first: bool = False
     ) -> Sequence[Stored]:
         """Return up to *limit* keys with *prefix* beyond *after*."""
-        return await self._reader.page(prefix, after, limit, newest_first)
+        return await self._reader.page(prefix, after=after, limit=limit, newest_first=newest_first)
 
     async def commit(
         self, expects: Sequence[Expect], writes: Sequence[Write], *, write_id: str

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from ctherd.errors import RemoteProtocolError
 from ctherd.signing.canonical import Plain, read
 from ctherd.signing.envelope import Verifier, from_plain
-from ctherd.store.port import Store, Stored
+from ctherd.store.port import Pages, Stored
 
 AUDIT: Final = "audit/"
 
@@ -125,7 +125,7 @@ def _opened(verifier: Verifier, entry: Plain, kind: str) -> Plain:
     return verifier.open(from_plain(entry.get("seal")), kind)
 
 
-async def firsts(store: Store) -> AsyncIterator[Stored]:
+async def firsts(store: Pages) -> AsyncIterator[Stored]:
     """Yield the first key of every chain, oldest chain first.
 
     Shape: one small page of the store for each chain, however long the chains are.
@@ -137,7 +137,7 @@ async def firsts(store: Store) -> AsyncIterator[Stored]:
         after = f"{AUDIT}{chain_of(found[0].key)}/{_BEYOND_DIGITS}"
 
 
-async def last(store: Store, chain: str) -> Stored | None:
+async def last(store: Pages, chain: str) -> Stored | None:
     """Return the last key of *chain*.
 
     Raises: Unavailable.

@@ -30,7 +30,7 @@ from ctherd.authz.audit.chain import (
 from ctherd.errors import CtherdError
 from ctherd.signing.canonical import Plain
 from ctherd.signing.envelope import Verifier
-from ctherd.store.port import Store, Stored
+from ctherd.store.port import Pages, Stored
 
 _PAGE: Final = 1000
 
@@ -71,7 +71,7 @@ class Verdict:
         return all(each.fault is Fault.OPEN for each in self.findings)
 
 
-async def verify(store: Store, verifier: Verifier) -> Verdict:
+async def verify(store: Pages, verifier: Verifier) -> Verdict:
     """Verify every chain; *verifier* trusts the keys of all servers that ever wrote one.
 
     Raises: Unavailable.
@@ -93,7 +93,7 @@ async def verify(store: Store, verifier: Verifier) -> Verdict:
     return verdict
 
 
-async def _citations(store: Store, verifier: Verifier) -> dict[str, dict[int, str]]:
+async def _citations(store: Pages, verifier: Verifier) -> dict[str, dict[int, str]]:
     """Return the digests that sealed geneses vouch for, by chain and seq."""
     found: dict[str, dict[int, str]] = {}
     async for first in firsts(store):
@@ -106,7 +106,7 @@ async def _citations(store: Store, verifier: Verifier) -> dict[str, dict[int, st
     return found
 
 
-async def _forward(store: Store, chain: str) -> AsyncIterator[Stored]:
+async def _forward(store: Pages, chain: str) -> AsyncIterator[Stored]:
     after = ""
     while found := await store.page(f"{AUDIT}{chain}/", after=after, limit=_PAGE):
         for each in found:

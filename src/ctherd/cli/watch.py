@@ -1,0 +1,55 @@
+"""`ctherd watch`: what happens on a server's hosts, as it happens."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ctherd.cli.options import common, configured, connected, of_server, output
+
+if TYPE_CHECKING:
+    from ctherd.client.access import Asked
+
+_COLOURS = {"active": "green", "pending": "yellow", "partial": "yellow"}
+
+
+@click.command()
+@click.option("--project", default="", help="Only this project (default: all that we may see).")
+@of_server
+@output
+@common
+def watch(asked: "Asked", project: str, output: str) -> int:
+    """Follow declarations, statuses, drift and repairs live, until interrupted."""
+    import json
+
+    with connected(asked, configured()) as connection:
+        query = {"project": project} if project else {}
+        for event in connection.lines("/v1/events", query=query):
+            if output == "json":
+                click.echo(json.dumps(event))
+            elif event["type"] == "in-sync":
+                click.echo(f"watching {connection.url}")
+            elif event["type"] != "heartbeat":
+                click.echo(f"{event['when']} {_words(event)}")
+    raise click.ClickException("the server ended the stream: it stops, or we were too slow")
+
+
+def _words(event: dict[str, Any]) -> str:
+    match event["type"]:
+        case "router":
+            name = f"{event['name']} ({event['router']})" if event["name"] else event["router"]
+            return f"router {name} {event['change']}"
+        case "helper":
+            helper = event["helper"]
+            key = f"{helper['protocol']}/{helper['port']} {helper['helper']}"
+            return f"router {event['router']}: {key} {event['change']}"
+        case "status":
+            status = click.style(event["status"], fg=_COLOURS.get(event["status"], "red"))
+            reason = f": {event['reason']}" if event["reason"] else ""
+            where = f"{event['host']} {event['netns']}"
+            return f"{where}: helper {event['helper']} {event['family']} {status}{reason}"
+        case "refused":
+            return f"{event['host']} {event['netns']}: document refused: {event['reason']}"
+        case "host":
+            return f"host {event['host']} {'is there' if event['alive'] else 'fell silent'}"
+    took = f" after {event['ms']:.1f} ms" if event.get("ms") is not None else ""
+    return f"{event['host']} {event['netns']}: {event['type']}{took}: {event['words']}"

@@ -1,0 +1,91 @@
+"""Rotation of the signing keys beside a live agent, and what a lost or foreign key means."""
+
+import json
+
+from ctherd.lab.namespace import Namespace
+from tests.kernel.host import assigned, becomes
+from tests.served.server import FTP, TFTP, Site, told
+
+
+def keys(site: Site) -> dict[str, str]:
+    rows = json.loads(site.ctherd("key", "list", "-o", "json"))["keys"]
+    return {each["key"]: each["state"] for each in rows}
+
+
+def change(site: Site, *words: str) -> dict[str, str]:
+    site.ctherd("key", *words)
+    return keys(site)
+
+
+def test_keys_rotate_under_a_live_agent(site: Site, netns: Namespace) -> None:
+    """Announced, rotated, retired: every document after each step is believed, and nothing is
+    taken from the kernel at any of them."""
+    with site.up() as up, site.client() as client:
+        router = site.router(client, netns.name)
+        site.helper(client, router, FTP, wait="10")
+        (old,) = keys(site)
+        change(site, "announce")
+        assert told(client.get("/v1/keys"))["signing"] == old
+        after = change(site, "rotate")
+        assert after[old] == "trusted"
+        assert site.helper(client, router, TFTP, wait="10")["status"] == "active"
+        assert told(client.get("/v1/keys"))["signing"] != old
+        site.ctherd("key", "retire", old)
+        told_keys = told(client.get("/v1/keys"))
+        assert list(told_keys["keys"]) == [told_keys["signing"]]
+        third = {**FTP, "port": 2121}
+        assert site.helper(client, router, third, wait="10")["status"] == "active"
+        assert assigned(netns.name) == {21, 69, 2121}
+        site.command.end(up)
+    log = site.command.log.read_text()
+    assert "not among those trusted" not in log
+    with site.up(), site.client() as client:
+        assert site.helper(client, router, {**FTP, "port": 2122}, wait="10")["status"] == "active"
+    assert "nothing was edited" in site.ctherd("audit", "verify")
+
+
+def test_keys_rotate_while_no_server_runs(site: Site, netns: Namespace) -> None:
+    """An agent that was away for the whole rotation follows, as its key is still trusted."""
+    with site.up() as up, site.client() as client:
+        router = site.router(client, netns.name, FTP)
+        assert becomes(lambda: assigned(netns.name) == {21})
+        (old,) = keys(site)
+        site.command.end(up)
+    assert change(site, "rotate")[old] == "trusted"
+    with site.up(), site.client() as client:
+        assert site.helper(client, router, TFTP, wait="10")["status"] == "active"
+        assert assigned(netns.name) == {21, 69}
+
+
+def test_the_signing_key_is_not_retired(site: Site) -> None:
+    """The error says what to do first."""
+    with site.up():
+        (only,) = keys(site)
+        assert "ctherd key rotate" in site.ctherd("key", "retire", only, expect=1)
+        assert "no key" in site.ctherd("key", "retire", "0" * 16, expect=1)
+
+
+def test_a_store_without_its_keys_is_not_served(site: Site) -> None:
+    """A new key would make every document one that no agent believes."""
+    with site.up() as up:
+        site.command.end(up)
+    path = site.command.server_state / "signing-keys.json"
+    kept = path.read_bytes()
+    path.unlink()
+    assert "signing keys are gone" in site.ctherd("server", expect=1)
+    assert not path.exists()
+    path.write_bytes(kept)
+    path.chmod(0o600)
+    with site.up():
+        pass
+
+
+def test_an_old_copy_of_the_keys_is_refused(site: Site) -> None:
+    """Whoever puts back an old key file is told that it is one."""
+    with site.up() as up:
+        path = site.command.server_state / "signing-keys.json"
+        old = path.read_bytes()
+        site.ctherd("key", "rotate")
+        site.command.end(up)
+    path.write_bytes(old)
+    assert "old copy" in site.ctherd("server", "--listen", "127.0.0.1:0", expect=1)
