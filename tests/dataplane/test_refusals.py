@@ -1,0 +1,80 @@
+"""What the kernel refuses is told, and everything else happens."""
+
+import errno
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+import pytest
+
+from ctherd.model.assignment import ANY, AssignmentKey, Destinations
+from ctherd.model.catalog import Protocol
+from ctherd.model.document import NetnsName
+from ctherd.ports import Committed
+from ctherd.testing.helper_matrix import LINUX_6_18
+from ctherd.testing.kernel import FakeKernel
+from ctherd.testing.netns_directory import FakeNetnsDirectory
+from tests.dataplane.contract import (
+    FTP,
+    FTP_2121,
+    SIP,
+    TFTP,
+    TFTP_ON_TCP,
+    V4,
+    Router,
+    World,
+    create,
+    make_router,
+    whole,
+)
+
+
+@pytest.mark.parametrize("before", [{}, {SIP: ANY}, {SIP: V4}], ids=["new", "any", "prefix"])
+def test_a_refused_helper_keeps_no_neighbour_out(
+    either: Router, before: Mapping[AssignmentKey, Destinations]
+) -> None:
+    """The kernel lacks one helper: told with its errno, and everything else happens."""
+    if before:
+        either.converge(before)
+    else:
+        either.look()
+    outcome = either.commit(create(FTP), create(TFTP_ON_TCP), create(TFTP, V4))
+    assert isinstance(outcome, Committed)
+    assert list(outcome.refused) == [TFTP_ON_TCP]
+    refusal = outcome.refused[TFTP_ON_TCP]
+    assert refusal.errno == errno.ENOENT and refusal.words
+    assert either.state() == whole({**before, FTP: ANY, TFTP: V4})
+
+
+def test_all_refused_leaves_nothing(either: Router) -> None:
+    """No table is made for assignments that the kernel does not take."""
+    either.look()
+    outcome = either.commit(create(TFTP_ON_TCP))
+    assert isinstance(outcome, Committed) and list(outcome.refused) == [TFTP_ON_TCP]
+    assert not either.world.table_exists()
+
+
+@pytest.mark.parametrize("before", [{}, {SIP: ANY}], ids=["new", "old"])
+def test_a_refused_element_is_found_among_many(
+    either: Router, before: Mapping[AssignmentKey, Destinations]
+) -> None:
+    """Elements travel together; the one that the kernel refuses is found, the rest happens."""
+    if before:
+        either.converge(before)
+    else:
+        either.look()
+    rival = AssignmentKey(Protocol.TCP, 21, "sip")
+    outcome = either.commit(create(FTP), create(TFTP), create(rival), create(FTP_2121))
+    assert isinstance(outcome, Committed)
+    assert list(outcome.refused) == [rival]
+    assert either.state() == whole({**before, FTP: ANY, TFTP: ANY, FTP_2121: ANY})
+
+
+def test_a_kernel_without_one_module() -> None:
+    """The same for what the catalog knows and this kernel lacks."""
+    helpers = {key: value for key, value in LINUX_6_18.items() if key[0] != "ftp"}
+    kernel = FakeKernel(helpers=helpers)
+    kernel.create("poor")
+    with ExitStack() as stack:
+        router = make_router(World(FakeNetnsDirectory(kernel), NetnsName("poor"), stack))
+        assert list(router.converge({FTP: ANY, FTP_2121: V4, TFTP: ANY}).refused) == [FTP, FTP_2121]
+        assert router.state() == whole({TFTP: ANY})
