@@ -396,9 +396,10 @@ def test_a_held_directory_names_its_holder(tmp_path: Path) -> None:
 
 def test_a_released_directory_can_be_taken_again(tmp_path: Path) -> None:
     """The lock ends with the context."""
-    for _ in range(2):
-        with StateDirectory(tmp_path):
-            pass
+    with StateDirectory(tmp_path):
+        pass
+    with StateDirectory(tmp_path) as again:
+        assert again.path == tmp_path
 
 
 def test_a_file_in_place_of_the_directory(tmp_path: Path) -> None:
