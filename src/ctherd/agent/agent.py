@@ -93,7 +93,7 @@ class Agent:
         self.service = service
         self._reconciler = service.reconciler
         self._directory = directory
-        self._source = source
+        self.source = source
         self._state_dir = state_dir
         self._sweep_interval_s = sweep_interval_s
         self._reload = reload
@@ -130,7 +130,7 @@ class Agent:
             self._start()
             background = [
                 asyncio.create_task(each)
-                for each in (self._source.run(), self._sweeps(), self._waits(), self._beats())
+                for each in (self.source.run(), self._sweeps(), self._waits(), self._beats())
             ]
             systemd.notify("READY=1")
             _log.info("in sync: %d routers", len(self._reconciler.entries))
@@ -138,7 +138,7 @@ class Agent:
         finally:
             systemd.notify("STOPPING=1")
             server.close()
-            self._source.close()
+            self.source.close()
             loop.remove_reader(self._namespaces.fileno())
             self._namespaces.close()
             self._events.close()
@@ -162,7 +162,7 @@ class Agent:
     # -- what is wanted --------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._source.begin(self)
+        self.source.begin(self)
         names = list(self._reconciler.entries)
         for start in range(0, len(names), _BATCH):
             self._reconcile(names[start : start + _BATCH])
@@ -188,7 +188,7 @@ class Agent:
             self._reload()
         except CtherdError as error:
             _log.error("the configuration stays as it was: %s", error)
-        self._source.reload()
+        self.source.reload()
         self.look_everywhere()
 
     # -- where to look ---------------------------------------------------------------------------
@@ -275,7 +275,7 @@ class Agent:
             elif self._events.watch(netns, entry.cookie):
                 self._look_at(netns)  # somebody may have committed before we listened
         self._keeper.keep(names)
-        self._source.reconciled(names)
+        self.source.reconciled(names)
 
     def _digest(self, report: Report) -> None:
         if report.error is not None:
@@ -303,7 +303,7 @@ class Agent:
             took_s = time.monotonic() - since_s
             _log.warning("%s: drift repaired after %.1f ms", report.router, took_s * 1000)
             self._observer.repaired(took_s)
-            self._source.repaired(report, took_s)
+            self.source.repaired(report, took_s)
 
     # -- tasks -----------------------------------------------------------------------------------
 
@@ -354,4 +354,4 @@ class Agent:
     def _answer(self, request: dict[str, Any]) -> Answer:
         if request.get("operation") == "show":
             return self.service.show(str(request.get("router", "")))
-        return self._source.answer(request)
+        return self.source.answer(request)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,11 @@ class HerdSource:
         self._herd = herd
         self._read_herd = read_herd
         self._held: Sequence[Document] | None = None
+        self.in_sync = False
+
+    def doubts(self) -> Mapping[str, int]:
+        """Return whether a change of the file is held."""
+        return {"held": int(self._held is not None)}
 
     def begin(self, agent: Enforcer) -> None:
         """Begin with the file; if it cannot be had or is unsafe, with what was last applied."""
@@ -74,6 +79,7 @@ class HerdSource:
         self._load()
 
     def _load(self) -> bool:
+        self.in_sync = False
         try:
             documents = self._read_herd(self._herd)
         except InvalidDeclaration as error:
@@ -89,6 +95,7 @@ class HerdSource:
 
     def _accept(self, documents: Sequence[Document]) -> None:
         self._held = None
+        self.in_sync = True
         self._agent.accept(documents)
 
     def _meant(self, request: dict[str, Any]) -> Path:
@@ -100,6 +107,7 @@ class HerdSource:
         documents = self._read_herd(self._herd)
         answer = self._agent.service.apply(documents, confirmed=bool(request.get("confirmed")))
         self._held = None
+        self.in_sync = True
         self._agent.look_everywhere()
         return answer
 

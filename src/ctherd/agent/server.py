@@ -50,11 +50,16 @@ class ServerSource:
         self._belief = belief
         self._facts = facts
         self._fares = Fares()
-        self._in_sync = False
+        self.in_sync = False
         self._unexplained: dict[NetnsName, Document] = {}
         self._leaving: dict[DocumentId, Tombstone] = {}
         self._reporter = Reporter(client.report, self._about_us, retry)
         self._follower = Follower(client, self, reconnect)
+
+    def doubts(self) -> Mapping[str, int]:
+        """Return how many documents are refused, and kept though the server omits them."""
+        kept = len(self._belief.missing) + len(self._unexplained)
+        return {"refused": len(self._belief.refused), "kept": kept}
 
     # -- the agent asks --------------------------------------------------------------------------
 
@@ -140,7 +145,7 @@ class ServerSource:
 
     def lost(self) -> None:
         """What is true here stays true."""
-        self._in_sync = False
+        self.in_sync = False
 
     def hear(self, messages: Sequence[Message]) -> None:
         """Take note of *messages*, and make true what is believed of them.
@@ -172,7 +177,7 @@ class ServerSource:
         is_first = self._belief.position is None
         manifest = self._belief.hear_manifest(message)
         if manifest is not None:
-            self._in_sync = True
+            self.in_sync = True
             self._accept(self._wanted(), complete=True)
             if is_first:
                 # What was kept, because nobody knew better, may be removed from now on.
@@ -227,7 +232,7 @@ class ServerSource:
         return [*documents, *self._unexplained.values()]
 
     def _confirm(self) -> Answer:
-        if not self._in_sync:
+        if not self.in_sync:
             raise InvalidDeclaration(
                 "not in sync with the server: nobody knows what it does not list",
                 cure="wait until the log says that the agent is in sync",
@@ -249,7 +254,7 @@ class ServerSource:
         return {
             **self._facts,
             "keys": belief.keys,
-            "in_sync": self._in_sync,
+            "in_sync": self.in_sync,
             "trouble": belief.trouble,
             "kept": kept,
         }

@@ -1,9 +1,12 @@
 """HTTP to one server as one host: a stream that never ends, and reports. No meaning in here."""
 
+import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +15,9 @@ import httpx
 from ctherd.errors import ConfigurationError, CtherdError, RemoteProtocolError
 from ctherd.model.router import HostName
 
+_log: Final = logging.getLogger("ctherd.agent")
+
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _LONGEST_LINE: Final = 8 * 1024 * 1024
 _ANSWER_S: Final = 30.0
 _CONNECT_S: Final = 10.0
@@ -52,11 +58,12 @@ class ServerAddress:
 class ServerClient:
     """Speaks to the server.
 
-    Raises: ConfigurationError on construction for unusable certificates; ServerAway and
-    ServerRefused from every method; RemoteProtocolError for what is no answer.
+    Raises: ConfigurationError on construction for an address or certificates that cannot be used;
+    ServerAway and ServerRefused from every method; RemoteProtocolError for what is no answer.
     """
 
     def __init__(self, address: ServerAddress, *, silence_s: float) -> None:
+        _refuse_nonsense(address)
         self._address = address
         self._path = f"{address.url.rstrip('/')}/v1/hosts/{address.host}"
         self._client = httpx.AsyncClient(
@@ -138,6 +145,30 @@ async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:
             rest += beginning
         if len(rest) > _LONGEST_LINE:
             raise RemoteProtocolError("the server sends a line that does not end")
+
+
+def _refuse_nonsense(address: ServerAddress) -> None:
+    try:
+        url = httpx.URL(address.url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ConfigurationError(f"{address.url!r} is no address: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ConfigurationError(
+            f"{address.url!r} is no server's address", cure="write https://HOST:PORT"
+        )
+    if not _HOST_NAME.fullmatch(address.host):
+        raise ConfigurationError(
+            f"{address.host!r} cannot name a host", cure="letters, digits, dots and dashes can"
+        )
+    if url.scheme == "http" and address.token_file and not _is_loopback(url.host):
+        _log.warning("the token goes to %s in the clear: use https", address.url)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _tls(address: ServerAddress) -> ssl.SSLContext:

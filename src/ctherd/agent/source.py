@@ -1,6 +1,6 @@
 """The seam between the agent and whoever tells it what is wanted: a file, or a server."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ctherd.model.document import Document, NetnsName
@@ -34,6 +34,13 @@ class Source(Protocol):
     Nothing may be removed that is merely not known yet: until a source knows everything that is
     wanted, what it accepts is not complete.
     """
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether everything that is wanted is known at this moment."""
+
+    def doubts(self) -> Mapping[str, int]:
+        """Return how much is not taken over as it is, by the reason for it."""
 
     def begin(self, agent: Enforcer) -> None:
         """Say what is wanted, as far as it is known at once, and tell *agent* from now on."""

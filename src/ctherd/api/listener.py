@@ -26,6 +26,7 @@ _KEEP_ALIVE_S: Final = 75
 """Longer than our own clients keep a connection: they close it, and no request is lost in it."""
 _HEAD_S: Final = 20.0
 _END_S: Final = 5
+_UNREAD_MS: Final = 60_000
 
 
 class Listener:
@@ -74,6 +75,9 @@ def bind(host: str, port: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections have it from here: a peer that takes nothing for so long is let go, however
+        # alive it is. It is what ends a stream that nobody reads.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
         bound.bind((host, port))
     except OSError as error:
         bound.close()

@@ -127,7 +127,7 @@ async def _run(
     agent: Agent, metrics: Metrics, counting: Callable[[], Coroutine[None, None, None]] | None
 ) -> None:
     """Let the agent work, and count for the metrics beside it, if anybody can see them."""
-    metrics.attach(asyncio.get_running_loop(), agent.queue)
+    metrics.attach(asyncio.get_running_loop(), agent.queue, agent.source)
     if counting is None:
         await agent.run()
         return

@@ -14,6 +14,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 
 from ctherd.agent.agent import QueueDepth
+from ctherd.agent.source import Source
 from ctherd.errors import ConfigurationError
 from ctherd.main.expectations import Expectations
 from ctherd.reconcile.reconciler import Report
@@ -58,9 +59,12 @@ class Metrics:
             registry=self.registry,
         )
 
-    def attach(self, loop: asyncio.AbstractEventLoop, queue: Callable[[], QueueDepth]) -> None:
-        """Count in *loop*, to which states, *queue* and expectations belong."""
+    def attach(
+        self, loop: asyncio.AbstractEventLoop, queue: Callable[[], QueueDepth], source: Source
+    ) -> None:
+        """Count in *loop*, to which states, *queue*, *source* and expectations belong."""
         self._queue = queue
+        self._source = source
         self._loop = loop
 
     def serve(self, host: str, port: int) -> None:
@@ -115,6 +119,17 @@ class Metrics:
             "Namespaces to look at: due now, or waiting as they failed or are fought over.",
             "state",
             self._queue()._asdict(),
+        )
+        yield GaugeMetricFamily(
+            "ctherd_in_sync",
+            "1 if all that is wanted is known: the file is used, or the server was heard out.",
+            value=int(self._source.in_sync),
+        )
+        yield _by_label(
+            "ctherd_doubts",
+            "What is not taken over as it is: a held file, documents refused or kept.",
+            "reason",
+            self._source.doubts(),
         )
         yield _by_label(
             "ctherd_expectations",

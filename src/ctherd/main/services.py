@@ -29,6 +29,7 @@ from ctherd.service.documents import Documents
 from ctherd.service.feed import Feed
 from ctherd.service.happenings import Happenings
 from ctherd.service.helper_edits import HelperEdits
+from ctherd.service.host_metrics import HostMetrics
 from ctherd.service.hosts import Hosts
 from ctherd.service.moves import Moves
 from ctherd.service.permission import Permission
@@ -101,6 +102,8 @@ async def opened_services(
             *audit_routes(core.store, policy, identity, limits),
             *key_routes(keys, policy, identity, limits),
         ]
+        registry = CollectorRegistry()
+        registry.register(HostMetrics(hosts, feed, reports, documents, happenings))
         app = build(
             Parts(
                 identity=identity,
@@ -115,7 +118,7 @@ async def opened_services(
                     default_host=HostName(options.default_host) if options.default_host else None,
                 ),
                 board=board,
-                registry=CollectorRegistry(),
+                registry=registry,
                 troubles=lambda: _troubles(core, policy),
                 limits=limits,
                 more=more,

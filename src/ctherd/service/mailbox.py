@@ -41,6 +41,11 @@ class Mailbox:
         self._wake()
         return True
 
+    def end(self) -> None:
+        """Take nothing more; the reader may take what there is."""
+        self.closed = True
+        self._wake()
+
     def close(self) -> None:
         """Let the reader go; what he did not take is lost."""
         self.closed = True
