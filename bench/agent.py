@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from bench.namespaces import PREFIX
 from ctherd import process
 from ctherd.lab.namespace import python
 from ctherd.model.document import Document
@@ -19,7 +20,7 @@ _DISK: Final = "/var/tmp"
 @contextmanager
 def running(netns_dir: Path, documents: Sequence[Document], *, own_table: bool) -> Iterator[Child]:
     """Have an agent at work on *documents*; afterwards it has ended."""
-    with tempfile.TemporaryDirectory(prefix="ctbench-", dir=_DISK) as at:
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-", dir=_DISK) as at:
         state = Path(at)
         (state / "herd.yaml").write_text(herd_file(documents), encoding="ascii")
         (state / "ctherd.toml").write_text(

@@ -23,6 +23,9 @@ _MS_BIND: Final = 0x1000
 _MS_PRIVATE: Final = 1 << 18
 _MNT_DETACH: Final = 2
 
+PREFIX: Final = f"ctbench-{secrets.token_hex(3)}"
+"""What all that this process makes is called: another one may measure at the same time."""
+
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -33,7 +36,7 @@ def crowd(count: int) -> Iterator[tuple[Path, list[NetnsName]]]:
     The directory is a mount of its own, so that one unmount removes them all, and so that nothing
     is ever seen in ``/run/netns``.
     """
-    path = Path(tempfile.mkdtemp(prefix=f"ctbench-{secrets.token_hex(3)}-", dir="/run"))
+    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-", dir="/run"))
     clean = partial(_remove, path)
     # Registered before anything is mounted: a signal may come in between.
     atexit.register(clean)

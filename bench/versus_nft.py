@@ -12,7 +12,6 @@ It does not say that nft is slow: most of it is starting two processes and enter
 each time. On a host with few namespaces a quarter of that falls away.
 """
 
-import secrets
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from bench import herd
+from bench.namespaces import PREFIX
 from bench.reconcile_empty import reconcile_all
 from bench.row import Row
 from bench.size import Size
@@ -36,8 +36,7 @@ _TABLE = "ctbench"
 def measure(size: Size) -> list[Row]:
     """Measure this figure."""
     # Where `ip netns exec` looks for them.
-    prefix = f"ctbench-{secrets.token_hex(3)}"
-    names = [NetnsName(f"{prefix}-{index}") for index in range(size.routers)]
+    names = [NetnsName(f"{PREFIX}-{index}") for index in range(size.routers)]
     served = names[: size.nft_routers]
     with namespaces(names), opened(NETNS_DIR, names) as world, tempfile.TemporaryDirectory() as at:
         documents = herd.documents(names, size.assignments)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.namespaces import PREFIX
 from ctherd.dataplane.nftables import layout
 from ctherd.dataplane.nftables.dataplane import NftablesDataplane
 from ctherd.guard.decide import Guard
@@ -97,7 +98,7 @@ def opening_s(path: Path, names: Sequence[NetnsName]) -> float:
 @contextmanager
 def fresh_journal() -> Iterator[SqliteJournal]:
     """Have an empty journal on a real disk."""
-    path = Path(tempfile.mkdtemp(prefix="ctbench-", dir=_DISK))
+    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-", dir=_DISK))
     try:
         journal = SqliteJournal(path / "journal.sqlite")
         yield journal
