@@ -1,0 +1,42 @@
+"""What the documentation copies from the product is the same there."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ctherd.main.config import reference_text
+from ctherd.model.catalog import BOTH, HELPERS, Helper
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def tables(text: str) -> Iterator[list[list[str]]]:
+    """Yield the rows below the head of each table, cell by cell, without any markup."""
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        lines = table.replace("`", "").splitlines()[2:]
+        yield [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def row(helper: Helper) -> list[str]:
+    return [
+        helper.name,
+        ", ".join(helper.protocols),
+        "both" if helper.families == BOTH else "IPv4",
+        ", ".join(map(str, helper.usual_ports)),
+        helper.risk.value,
+        helper.remark,
+    ]
+
+
+def test_the_page_on_configuration_shows_the_reference() -> None:
+    """The whole of it, word by word: `ctherd schema --config` prints the same."""
+    assert f"```toml\n{reference_text()}```\n" in page("configuration.md")
+
+
+def test_the_page_on_the_herd_file_lists_the_catalog() -> None:
+    """Every helper, in the order of the catalog, with the words that `ctherd helpers` uses."""
+    assert [row(helper) for helper in HELPERS] in list(tables(page("file.md")))
