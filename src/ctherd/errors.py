@@ -75,6 +75,12 @@ class Overloaded(CtherdError):
         self.retry_after_s = retry_after_s
 
 
+class LockHeld(CtherdError):
+    """Somebody else holds the lock of iptables for long; nothing was changed by us."""
+
+    code = "lock-held"
+
+
 # -- the operator must act -------------------------------------------------------------------------
 
 

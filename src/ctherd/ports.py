@@ -69,7 +69,8 @@ class Refusal:
 class Committed(NamedTuple):
     """The transaction happened, but for what the kernel *refused*; *generation* is the new one.
 
-    Shape: *families* as in Observation, with the helpers that are new here.
+    Shape: *families* as in Observation, with the helpers that are new here; *refused_in* holds
+    assignments that only some of their families refuse: in the others they are true.
     """
 
     netns: NetnsName
@@ -77,10 +78,14 @@ class Committed(NamedTuple):
     guarded: bool
     refused: Mapping[AssignmentKey, Refusal] = MappingProxyType({})
     families: Mapping[tuple[str, L4], frozenset[Family]] = MappingProxyType({})
+    refused_in: Mapping[AssignmentKey, Mapping[Family, Refusal]] = MappingProxyType({})
 
 
 class Moved(NamedTuple):
-    """Nothing happened: somebody else moved the ruleset since the observation."""
+    """Somebody else moved the ruleset since the observation: what is true must be observed anew.
+
+    Nothing happened; except, where one step is not to be had, what the next observation shows.
+    """
 
     netns: NetnsName
 

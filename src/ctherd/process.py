@@ -23,9 +23,12 @@ from ctherd.netns.enter import entered
 _PACKAGES: Final[Mapping[str, str]] = {
     "conntrack": "conntrack",
     "ip": "iproute2",
-    "iptables": "iptables",
-    "iptables-restore": "iptables",
-    "iptables-save": "iptables",
+    **{
+        f"{program}{variant}{verb}": "iptables"
+        for program in ("iptables", "ip6tables")
+        for variant in ("", "-nft", "-legacy")
+        for verb in ("", "-save", "-restore")
+    },
     "nft": "nftables",
 }
 """The Debian package that brings a program, where its name alone does not say so."""
@@ -82,15 +85,17 @@ def run(
     failed; PrivilegeMissing if we may not enter the namespace.
     """
     started_s = time.monotonic()
-    stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
-    child = _start(argv, netns_fd, env, stdin, subprocess.PIPE, subprocess.PIPE)
-    with _never_left_behind(child):
-        try:
-            stdout, stderr = child.communicate(_encoded(input), timeout=timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise CommandFailed(f"{_spelled(argv)} did not end within {timeout_s:g} s") from error
+    with ExitStack() as stack:
+        # Files in memory, not pipes: nobody has to feed or drain them while the program runs.
+        stdin = subprocess.DEVNULL if input is None else _in_memory(stack, _encoded(input))
+        stdout, stderr = _in_memory(stack), _in_memory(stack)
+        child = _start(argv, netns_fd, env, stdin, stdout, stderr)
+        with _never_left_behind(child):
+            if not _ends(child, timeout_s):
+                raise CommandFailed(f"{_spelled(argv)} did not end within {timeout_s:g} s")
+        said, complained = _all_of(stdout), _all_of(stderr)
     completed = Completed(
-        tuple(argv), child.returncode, _text(stdout), _text(stderr), time.monotonic() - started_s
+        tuple(argv), child.returncode, _text(said), _text(complained), time.monotonic() - started_s
     )
     if check and completed.returncode != 0:
         raise CommandFailed(
@@ -229,6 +234,36 @@ class Child:
         self.terminate()
 
 
+def _in_memory(stack: ExitStack, content: bytes = b"") -> int:
+    """Return a file that holds *content*, with the position at its beginning."""
+    fd = os.memfd_create("ctherd")
+    stack.callback(os.close, fd)
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _all_of(fd: int) -> bytes:
+    return os.pread(fd, os.fstat(fd).st_size, 0)
+
+
+def _ends(child: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
+    """Wait for the end of *child*; tell whether it came in time."""
+    # Popen.wait looks now and then, in growing intervals; that took longer than iptables itself.
+    pidfd = os.pidfd_open(child.pid)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        if not poll.poll(timeout_s * 1000):
+            return False
+    finally:
+        os.close(pidfd)
+    child.wait()
+    return True
+
+
 def _scratch() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
@@ -303,7 +338,7 @@ def _kill_group(child: "subprocess.Popen[bytes]") -> None:
                     pipe.close()
 
 
-def _encoded(text: str | bytes | None) -> bytes | None:
+def _encoded(text: str | bytes) -> bytes:
     return text.encode() if isinstance(text, str) else text
 
 

@@ -3,10 +3,11 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from ctherd.dataplane.nftables.dataplane import NamespaceOpener
+from ctherd.dataplane.iptables.variant import Variant
 from ctherd.lab.cleanup import namespaces
 from ctherd.lab.namespace import NETNS_DIR, Namespace
 from ctherd.model.document import NetnsName
@@ -15,6 +16,13 @@ from ctherd.netns.directory import NetnsDirectory
 from ctherd.testing.kernel import FakeKernel
 from ctherd.testing.netns_directory import FakeNetnsDirectory
 from tests.dataplane.contract import Router, World, make_router
+from tests.dataplane.world_iptables import IptablesWorld
+from tests.dataplane.world_nftables import NftWorld
+
+_ROOT = pytest.mark.root
+NFT_WORLDS = ["scripted", pytest.param("real", marks=_ROOT)]
+GUARDED_WORLDS = ["scripted, guarded", pytest.param("real, guarded", marks=_ROOT)]
+IPTABLES_WORLDS = [pytest.param(each.value, marks=_ROOT) for each in Variant]
 
 
 @pytest.fixture
@@ -33,35 +41,75 @@ def netns_dialogue(netns: Namespace) -> Iterator[Dialogue]:
     opened.close()
 
 
-@pytest.fixture(params=["scripted", pytest.param("real", marks=pytest.mark.root)])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A fresh netns."""
+# -- the contract, over every dataplane ------------------------------------------------------------
+
+
+@pytest.fixture(params=[*NFT_WORLDS, *IPTABLES_WORLDS])
+def unguarded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Router]:
+    """A router whose place anybody may change."""
     with ExitStack() as stack:
-        netns = NetnsName(f"ctest-{secrets.token_hex(6)}")
-        opener: NamespaceOpener
-        if request.param == "real":
-            stack.enter_context(namespaces([netns]))
-            opener = NetnsDirectory(NETNS_DIR)
-        else:
-            kernel = FakeKernel()
-            kernel.create(netns)
-            opener = FakeNetnsDirectory(kernel)
-        yield World(opener, netns, stack)
+        yield make_router(_world(request.param, stack, tmp_path), own_table=False)
+
+
+@pytest.fixture(params=[*NFT_WORLDS, *GUARDED_WORLDS, *IPTABLES_WORLDS])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Router]:
+    """The same, and one whose place the kernel guards, where it can."""
+    with ExitStack() as stack:
+        kind, _, guarded = request.param.partition(", ")
+        yield make_router(_world(kind, stack, tmp_path), own_table=bool(guarded))
+
+
+def _world(kind: str, stack: ExitStack, directory: Path) -> World:
+    if kind not in list(Variant):
+        return _nft_world(kind, stack)
+    return _iptables_world(Variant(kind), stack, directory)
+
+
+# -- one of them -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=NFT_WORLDS)
+def world(request: pytest.FixtureRequest) -> Iterator[NftWorld]:
+    """A fresh netns for the nf_tables dataplane."""
+    with ExitStack() as stack:
+        yield _nft_world(request.param, stack)
 
 
 @pytest.fixture
-def router(world: World) -> Router:
+def guarded(world: NftWorld) -> Router:
     """A router whose table the kernel guards."""
     return make_router(world)
 
 
-@pytest.fixture
-def unguarded(world: World) -> Router:
-    """A router whose table anybody may change."""
-    return make_router(world, own_table=False)
-
-
 @pytest.fixture(params=["guarded", "unguarded"])
-def either(request: pytest.FixtureRequest, world: World) -> Router:
-    """A router of each kind."""
+def either_table(request: pytest.FixtureRequest, world: NftWorld) -> Router:
+    """A router with a table of each kind."""
     return make_router(world, own_table=request.param == "guarded")
+
+
+@pytest.fixture(params=IPTABLES_WORLDS)
+def raw(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IptablesWorld]:
+    """A fresh netns for each variant of the iptables dataplane."""
+    with ExitStack() as stack:
+        yield _iptables_world(Variant(request.param), stack, tmp_path)
+
+
+def _nft_world(kind: str, stack: ExitStack) -> NftWorld:
+    netns = _fresh_name()
+    if kind == "scripted":
+        kernel = FakeKernel()
+        kernel.create(netns)
+        return NftWorld(FakeNetnsDirectory(kernel), netns, stack)
+    stack.enter_context(namespaces([netns]))
+    return NftWorld(NetnsDirectory(NETNS_DIR), netns, stack)
+
+
+def _iptables_world(variant: Variant, stack: ExitStack, directory: Path) -> IptablesWorld:
+    netns = _fresh_name()
+    stack.enter_context(namespaces([netns]))
+    lock = directory / "xtables.lock"
+    return IptablesWorld(NetnsDirectory(NETNS_DIR), variant, netns, stack, lock)
+
+
+def _fresh_name() -> NetnsName:
+    return NetnsName(f"ctest-{secrets.token_hex(6)}")

@@ -1,81 +1,80 @@
-"""A netns of either kernel, and a dataplane at work in it as the reconciler uses it."""
+"""A netns of some kernel, and a dataplane at work in it as the reconciler uses it.
 
-from collections.abc import Mapping
+The contract is the same for every dataplane; what a *place* is, and how somebody else damages it,
+is each world's own affair.
+"""
+
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from ctherd.dataplane.nftables import layout
-from ctherd.dataplane.nftables.dataplane import NamespaceOpener, NftablesDataplane
 from ctherd.model.assignment import ANY, AssignmentKey, Destinations, collapse, parse_prefix
-from ctherd.model.catalog import Protocol
+from ctherd.model.catalog import Protocol as L4
 from ctherd.model.document import NetnsName, RouterId
 from ctherd.model.observation import Observation, Ownership, Tag
-from ctherd.netlink import nf_tables as nft
-from ctherd.netlink.dialogue import Dialogue
-from ctherd.netlink.nf_tables import Operation, Request, TableFlag
 from ctherd.plan.diff import Change, Verb
 from ctherd.plan.plan import make_plan
-from ctherd.ports import Committed, Observed, ObserveRequest, Outcome, Transaction
+from ctherd.ports import Committed, Dataplane, Observed, ObserveRequest, Outcome, Transaction
 
-FTP = AssignmentKey(Protocol.TCP, 21, "ftp")
-FTP_2121 = AssignmentKey(Protocol.TCP, 2121, "ftp")
-TFTP = AssignmentKey(Protocol.UDP, 69, "tftp")
-SIP = AssignmentKey(Protocol.UDP, 5060, "sip")
-IRC = AssignmentKey(Protocol.TCP, 6667, "irc")
+FTP = AssignmentKey(L4.TCP, 21, "ftp")
+FTP_2121 = AssignmentKey(L4.TCP, 2121, "ftp")
+TFTP = AssignmentKey(L4.UDP, 69, "tftp")
+SIP = AssignmentKey(L4.UDP, 5060, "sip")
+IRC = AssignmentKey(L4.TCP, 6667, "irc")
 # No declaration can say this, for the catalog knows that no kernel has it.
-TFTP_ON_TCP = AssignmentKey(Protocol.TCP, 69, "tftp")
+TFTP_ON_TCP = AssignmentKey(L4.TCP, 69, "tftp")
 
-TAG = Tag("6d9df6a4-6f0c-44b4-9a4b-1b7a7d9f4f60")
+TAG = Tag("6d9df6a4-6f0c-44b4-9a4b-1b7a7d9f4f60.0123456789abcdef0123")
 OTHER_TAG = "00000000-6f0c-44b4-9a4b-1b7a7d9f4f60"
 V4 = collapse([parse_prefix("203.0.113.0/24")])
 OTHER_V4 = collapse([parse_prefix("198.51.100.7"), parse_prefix("198.51.100.64/26")])
 V6 = collapse([parse_prefix("2001:db8::/32")])
 MIXED = (*V4, *V6)
 
+Desired = Mapping[AssignmentKey, Destinations]
 
-@dataclass
-class World:
-    """One netns of some kernel, and whoever works in it."""
 
-    opener: NamespaceOpener
+class World(Protocol):
+    """One netns and whoever works in it.
+
+    Shape: *vandalism* are things that somebody else may do to a place that holds FTP and TFTP.
+    """
+
     netns: NetnsName
     stack: ExitStack
-    tag: Tag = TAG
+    tag: Tag
 
-    def dialogue(self) -> Dialogue:
-        """Another process, which has a socket of its own."""
-        opened = self.opener.open(self.netns)
-        self.stack.callback(opened.close)
-        return Dialogue(opened.transport, self.netns)
+    @property
+    def vandalism(self) -> Mapping[str, Callable[[], None]]: ...
 
-    def stranger(self, *requests: Request) -> None:
-        """Let another process commit something."""
-        assert self.dialogue().commit(requests, None) == []
-
+    def dataplane(self, *, own_table: bool) -> Dataplane: ...
     def touch(self) -> None:
         """Let another process commit something that does not concern us."""
-        unrelated = nft.new_table("unrelated", TableFlag(0), "", exclusive=True)
-        self.stranger(unrelated, nft.del_table("unrelated"))
 
-    def contents(self) -> list[bytes]:
-        """Everything in the table of our name, handles included, as the kernel writes it."""
-        dialogue = self.dialogue()
-        table = layout.TABLE
-        found = []
-        for operation, body in (
-            (Operation.GETCHAIN, nft.object_table(table)),
-            (Operation.GETRULE, nft.object_table(table)),
-            (Operation.GETSET, nft.object_table(table)),
-            (Operation.GETOBJ, nft.object_table(table)),
-        ):
-            for message in dialogue.dump(operation, body):
-                if b"ctherd\0" in bytes(message.body):
-                    found.append(bytes(message.body[4:]))
-        return found
+    def contents(self) -> list[object]:
+        """Everything in our place, so that what was made anew can be told from what was kept."""
 
-    def table_exists(self) -> bool:
-        return self.dialogue().ask(Operation.GETTABLE, nft.table_name(layout.TABLE)) is not None
+    def exists(self) -> bool:
+        """Whether there is a place of our name."""
+
+    def squat(self, comment: str) -> None:
+        """Let somebody else make a place of our name, with a helper, that bears *comment*."""
+
+    def holder(self, mark: str) -> str:
+        """How the place is told of that bears *mark*, "" if none that could be of a ctherd."""
+
+    def unhook(self, hook: str) -> None:
+        """Let somebody else cut our place off from *hook*."""
+
+    def take_out(self, key: AssignmentKey) -> None:
+        """Let somebody else take out an assignment without destinations."""
+
+    def put_in(self, key: AssignmentKey) -> None:
+        """Let somebody else put one in, just as we would."""
+
+    def destroy(self) -> None:
+        """Let somebody else remove our place."""
 
 
 @dataclass
@@ -83,7 +82,7 @@ class Router:
     """A dataplane at work in one netns, as the reconciler uses it."""
 
     world: World
-    dataplane: NftablesDataplane
+    dataplane: Dataplane
     seen: Observation | None = None
     managed: dict[AssignmentKey, Destinations] = field(default_factory=dict)
 
@@ -111,7 +110,7 @@ class Router:
             self.seen = self.seen._replace(generation=outcome.generation)
         return outcome
 
-    def converge(self, desired: Mapping[AssignmentKey, Destinations]) -> Committed:
+    def converge(self, desired: Desired) -> Committed:
         """Observe, plan and commit once."""
         seen = self.look()
         guards = self.dataplane.capabilities().guards
@@ -134,9 +133,15 @@ class State(NamedTuple):
     ownership: Ownership
 
 
-def whole(desired: Mapping[AssignmentKey, Destinations]) -> State:
+def whole(desired: Desired) -> State:
     """Return the state in which the kernel holds *desired*, and nothing else in our place."""
     return State(dict(desired), (), Ownership.OURS if desired else Ownership.ABSENT)
+
+
+def make_router(world: World, *, own_table: bool = True) -> Router:
+    dataplane = world.dataplane(own_table=own_table)
+    world.stack.callback(dataplane.release, [world.netns])
+    return Router(world, dataplane)
 
 
 def create(key: AssignmentKey, destinations: Destinations = ANY) -> Change:
@@ -151,9 +156,3 @@ def succeed(outcome: Outcome) -> Committed:
     assert isinstance(outcome, Committed), outcome
     assert outcome.refused == {}
     return outcome
-
-
-def make_router(world: World, *, own_table: bool = True) -> Router:
-    dataplane = NftablesDataplane(world.opener, own_table=own_table)
-    world.stack.callback(dataplane.release, [world.netns])
-    return Router(world, dataplane)

@@ -1,10 +1,7 @@
 """When the kernel is read again, and when a commit comes too late."""
 
-from ctherd.dataplane.nftables import layout
 from ctherd.model.assignment import ANY
 from ctherd.model.observation import Observation, Ownership, Unchanged
-from ctherd.netlink import nf_tables as nft
-from ctherd.netlink.nf_tables import TableFlag
 from ctherd.ports import Moved
 from tests.dataplane.contract import FTP, TFTP, Router, create, succeed, whole
 
@@ -16,17 +13,8 @@ def test_nothing_new_is_not_read_again(either: Router) -> None:
     assert either.ask(generation) == Unchanged(either.world.netns, generation)
 
 
-def test_a_guarded_table_stands_at_any_generation(router: Router) -> None:
-    """While the kernel guards it, others may commit what they like: ours is unchanged."""
-    router.converge({FTP: ANY})
-    generation = router.look().generation
-    router.world.touch()
-    answer = router.ask(generation)
-    assert type(answer) is Unchanged and answer.generation > generation
-
-
-def test_an_unguarded_table_is_read_again(unguarded: Router) -> None:
-    """Without the guard any commit may have been a change to our table."""
+def test_an_unguarded_place_is_read_again(unguarded: Router) -> None:
+    """Without the guard any commit may have been a change to our place."""
     unguarded.converge({FTP: ANY})
     generation = unguarded.look().generation
     unguarded.world.touch()
@@ -46,17 +34,6 @@ def test_an_unguarded_commit_that_comes_late_does_nothing(unguarded: Router) -> 
     assert unguarded.state() == whole({FTP: ANY, TFTP: ANY})
 
 
-def test_a_guarded_commit_needs_no_generation(router: Router) -> None:
-    """However often others commit, a change to a guarded table happens at the first try."""
-    router.converge({FTP: ANY})
-    router.look()
-    router.world.touch()
-    outcome = succeed(router.commit(create(TFTP)))
-    assert outcome.guarded
-    assert outcome.generation == router.look().generation
-    assert router.state() == whole({FTP: ANY, TFTP: ANY})
-
-
 def test_a_first_commit_needs_no_generation(either: Router) -> None:
     """The creation is exclusive, so that unrelated commits do not stand in its way."""
     either.look()
@@ -65,10 +42,10 @@ def test_a_first_commit_needs_no_generation(either: Router) -> None:
     assert either.state() == whole({FTP: ANY})
 
 
-def test_a_table_that_came_in_between_is_not_touched(either: Router) -> None:
-    """Somebody made a table of our name after we looked: Moved, and theirs stays."""
+def test_a_place_that_came_in_between_is_not_touched(either: Router) -> None:
+    """Somebody made a place of our name after we looked: Moved, and theirs stays."""
     either.look()
-    either.world.stranger(nft.new_table(layout.TABLE, TableFlag(0), "theirs", exclusive=True))
+    either.world.squat("theirs")
     assert either.commit(create(FTP)) == Moved(either.world.netns)
     assert either.look().ownership is Ownership.FOREIGN
 

@@ -58,8 +58,8 @@ def test_every_state_leads_to_every_other(
     assert either.state() == whole(after)
 
 
-def test_a_delta_does_not_make_the_table_anew(either: Router) -> None:
-    """Adding and removing one of many leaves chains, rules and maps as they were."""
+def test_a_delta_makes_nothing_else_anew(either: Router) -> None:
+    """Adding and removing one of many leaves everything else as it was."""
     either.converge({FTP: ANY, TFTP: ANY})
     before = either.world.contents()
     succeed(either.commit(create(SIP)))
@@ -76,21 +76,11 @@ def test_destinations_are_replaced(either: Router) -> None:
     assert either.state() == whole({FTP: ANY})
 
 
-def test_the_last_prefix_map_goes(either: Router) -> None:
-    """A map for prefixes, and its rules, exist only while an assignment needs them."""
-    either.converge({FTP: ANY, TFTP: V4})
-    with_map = len(either.world.contents())
-    succeed(either.commit(delete(TFTP)))
-    assert either.state() == whole({FTP: ANY})
-    # The map, its two rules, and the object of tftp.
-    assert len(either.world.contents()) == with_map - 4
-
-
-def test_the_last_assignment_takes_the_table_along(either: Router) -> None:
-    """Where nothing is assigned there is no table, so conntrack is not switched on for nothing."""
+def test_the_last_assignment_takes_the_place_along(either: Router) -> None:
+    """Where nothing is assigned there is no place, so conntrack is not switched on for nothing."""
     either.converge({FTP: V4, TFTP: ANY})
     succeed(either.commit(delete(FTP), delete(TFTP)))
-    assert not either.world.table_exists()
+    assert not either.world.exists()
     assert either.state() == whole({})
     succeed(either.commit(create(TFTP)))
     assert either.state() == whole({TFTP: ANY})

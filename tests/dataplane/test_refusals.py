@@ -2,17 +2,12 @@
 
 import errno
 from collections.abc import Mapping
-from contextlib import ExitStack
 
 import pytest
 
 from ctherd.model.assignment import ANY, AssignmentKey, Destinations
 from ctherd.model.catalog import Protocol
-from ctherd.model.document import NetnsName
 from ctherd.ports import Committed
-from ctherd.testing.helper_matrix import LINUX_6_18
-from ctherd.testing.kernel import FakeKernel
-from ctherd.testing.netns_directory import FakeNetnsDirectory
 from tests.dataplane.contract import (
     FTP,
     FTP_2121,
@@ -21,9 +16,7 @@ from tests.dataplane.contract import (
     TFTP_ON_TCP,
     V4,
     Router,
-    World,
     create,
-    make_router,
     whole,
 )
 
@@ -46,11 +39,11 @@ def test_a_refused_helper_keeps_no_neighbour_out(
 
 
 def test_all_refused_leaves_nothing(either: Router) -> None:
-    """No table is made for assignments that the kernel does not take."""
+    """No place is made for assignments that the kernel does not take."""
     either.look()
     outcome = either.commit(create(TFTP_ON_TCP))
     assert isinstance(outcome, Committed) and list(outcome.refused) == [TFTP_ON_TCP]
-    assert not either.world.table_exists()
+    assert not either.world.exists()
 
 
 @pytest.mark.parametrize("before", [{}, {SIP: ANY}], ids=["new", "old"])
@@ -67,14 +60,3 @@ def test_a_refused_element_is_found_among_many(
     assert isinstance(outcome, Committed)
     assert list(outcome.refused) == [rival]
     assert either.state() == whole({**before, FTP: ANY, TFTP: ANY, FTP_2121: ANY})
-
-
-def test_a_kernel_without_one_module() -> None:
-    """The same for what the catalog knows and this kernel lacks."""
-    helpers = {key: value for key, value in LINUX_6_18.items() if key[0] != "ftp"}
-    kernel = FakeKernel(helpers=helpers)
-    kernel.create("poor")
-    with ExitStack() as stack:
-        router = make_router(World(FakeNetnsDirectory(kernel), NetnsName("poor"), stack))
-        assert list(router.converge({FTP: ANY, FTP_2121: V4, TFTP: ANY}).refused) == [FTP, FTP_2121]
-        assert router.state() == whole({TFTP: ANY})

@@ -77,6 +77,8 @@ def test_every_option_is_taken_over() -> None:
         netns_dir = "/n"
         log_format = "json"
         log_level = "debug"
+        dataplane = "iptables-nft"
+        dataplanes = ["iptables-nft", "nftables"]
         own_table = false
         sweep_interval_s = 5
         metrics = "[::1]:80"
@@ -146,6 +148,8 @@ def test_every_option_is_taken_over() -> None:
         netns_dir=Path("/n"),
         log_format="json",
         log_level="debug",
+        dataplane="iptables-nft",
+        dataplanes=("iptables-nft", "nftables"),
         own_table=False,
         sweep_interval_s=5.0,
         metrics=Endpoint("::1", 80),

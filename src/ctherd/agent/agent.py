@@ -106,6 +106,8 @@ class Agent:
         self._wakeup: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._interval_changed = asyncio.Event()
+        # Where the dataplane hears nothing from the kernel, the sweeps find drift.
+        self._is_told = service.hears_of_drift
 
     async def run(self) -> None:
         """Enforce until told to end; the kernel stays as it is then."""
@@ -197,8 +199,8 @@ class Agent:
         entry = self._reconciler.entries.get(netns)
         if entry is None:
             return
-        if entry.observed is not None and entry.observed.generation == generation:
-            return  # our own commit: it is known already
+        if entry.observed is not None and not _is_later(generation, entry.observed.generation):
+            return  # our own commit, or one before it: it is known already
         now_s = time.monotonic()
         self._drift_since.setdefault(netns, now_s)
         self._look_at(netns, self._fought_over.delay_s(netns, now_s))
@@ -272,7 +274,7 @@ class Agent:
             entry = self._reconciler.entries.get(netns)
             if entry is None or entry.cookie is None:
                 self._events.ignore(netns)
-            elif self._events.watch(netns, entry.cookie):
+            elif self._is_told and self._events.watch(netns, entry.cookie):
                 self._look_at(netns)  # somebody may have committed before we listened
         self._keeper.keep(names)
         self.source.reconciled(names)
@@ -298,6 +300,9 @@ class Agent:
             _log.warning("%s: repaired: %s", report.router, repair)
         for key, refusal in report.refused.items():
             _log.error("%s: the kernel refuses %s: %s", report.router, key, refusal.words)
+        for key, families in report.refused_in.items():
+            for family, refusal in families.items():
+                _log.error("%s: %s refuses %s: %s", report.router, family, key, refusal.words)
         since_s = self._drift_since.pop(report.netns, None)
         if since_s is not None and report.plan.touches_kernel:
             took_s = time.monotonic() - since_s
@@ -355,3 +360,8 @@ class Agent:
         if request.get("operation") == "show":
             return self.service.show(str(request.get("router", "")))
         return self.source.answer(request)
+
+
+def _is_later(generation: int, known: int) -> bool:
+    """Tell whether *generation* comes after *known*; both have 32 bits, and start again."""
+    return 0 < (generation - known) & 0xFFFFFFFF < 1 << 31

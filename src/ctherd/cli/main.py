@@ -9,6 +9,7 @@ import click
 
 from ctherd import __version__
 from ctherd.cli import audit, host, keys, server, store, tokens, tools, watch
+from ctherd.cli.options import DATAPLANES
 from ctherd.errors import CtherdError
 
 WRONG_USAGE = 64
@@ -42,6 +43,7 @@ def main() -> NoReturn:
 @click.option("--state-dir", type=click.Path(path_type=Path), help="Where the journal lies.")
 @click.option("--netns-dir", type=click.Path(path_type=Path), help="Where namespaces have names.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="How the log looks.")
+@click.option("--dataplane", type=click.Choice(DATAPLANES), help="What makes assignments true.")
 @click.pass_context
 def cli(context: click.Context, /, **options: Any) -> None:
     """Keep the conntrack helpers of this host's routers exactly as declared."""

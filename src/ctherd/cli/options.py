@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
+DATAPLANES = ("auto", "nftables", "iptables-nft", "iptables-legacy")
+"""As main.config knows them, which takes longer to import than most commands run."""
+
 
 def configured(**overrides: Any) -> "Config":
     """Read the configuration; options of the command line win."""
@@ -40,10 +43,11 @@ def common(command: Command) -> Command:
     @click.option("--state-dir", type=click.Path(path_type=Path), hidden=True)
     @click.option("--netns-dir", type=click.Path(path_type=Path), hidden=True)
     @click.option("--log-format", type=click.Choice(["text", "json"]), hidden=True)
+    @click.option("--dataplane", type=click.Choice(DATAPLANES), hidden=True)
     @wraps(command)
     def with_common(**options: Any) -> Any:
         shared = click.get_current_context().find_root().obj
-        for name in ("config", "state_dir", "netns_dir", "log_format"):
+        for name in ("config", "state_dir", "netns_dir", "log_format", "dataplane"):
             shared[name] = options.pop(name) or shared[name]
         return command(**options)
 

@@ -73,6 +73,7 @@ def show(answer: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console.print(escape(f"dataplane {answer['dataplane']['name']}: {answer['dataplane']['why']}"))
     for router in answer["routers"]:
         guard = "guarded by the kernel" if router["guarded"] else "not guarded by the kernel"
         table = Table(title=f"{router['router']} (netns {router['netns']}), {guard}")

@@ -50,12 +50,15 @@ def doctor(file: Path | None, output: str) -> int:
     from ctherd.doctor.diagnosis import as_data
     from ctherd.doctor.examine import examine
     from ctherd.herdfile.read import read_herd
+    from ctherd.main.dataplanes import variant_in_use
     from ctherd.main.wiring import netns_directory
 
     config = configured(file=file)
     documents = read_herd(config.file).documents if file or config.file.exists() else ()
     with progress("examining"):
-        found = examine(netns_directory(config.netns_dir), documents)
+        found = examine(
+            netns_directory(config.netns_dir), documents, variant=variant_in_use(config)
+        )
     if output == "json":
         render.as_json([as_data(each) for each in found])
     else:

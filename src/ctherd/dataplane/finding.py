@@ -20,6 +20,7 @@ class FindingKind(StrEnum):
     UNTRACKED = "untracked"
     LOOKALIKE = "lookalike"
     UNREADABLE = "unreadable"
+    OTHER_VARIANT = "other-variant"
 
 
 class PortRange(NamedTuple):

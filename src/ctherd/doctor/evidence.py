@@ -14,6 +14,8 @@ from typing import Final
 
 from ctherd.dataplane.conntrack import table_load
 from ctherd.dataplane.finding import Finding
+from ctherd.dataplane.iptables import neighbour
+from ctherd.dataplane.iptables.variant import Variant
 from ctherd.dataplane.modules import HelperModules
 from ctherd.dataplane.nftables.observe import read_table
 from ctherd.dataplane.nftables.probe import Probed, can_guard, probe_helpers
@@ -162,6 +164,7 @@ def look_at_router(
     proc: Path,
     tags: Mapping[NetnsName, Tag] | None,
     describe_port: DescribePort,
+    variant: Variant | None = None,
 ) -> RouterEvidence:
     """Gather what concerns the router of *document*."""
     try:
@@ -173,8 +176,10 @@ def look_at_router(
         try:
             dialogue = Dialogue(namespace.transport, document.netns)
             found = _look_inside(document, dialogue, netns_fd, proc, describe_port)
+            others = () if variant is None else tuple(neighbour.find(netns_fd, variant, proc))
         finally:
             close(netns_fd)
+        found = replace(found, findings=(*found.findings, *others))
         tag = None if tags is None else tags.get(document.netns)
         return replace(found, tag=tag, marks_known=tags is not None)
     except CtherdError as error:

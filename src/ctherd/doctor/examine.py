@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ctherd.dataplane.iptables.variant import Variant
 from ctherd.dataplane.modules import HelperModules
 from ctherd.doctor.diagnosis import Diagnosis, Severity
 from ctherd.doctor.evidence import (
@@ -27,16 +28,18 @@ def examine(
     proc: Path = Path("/proc"),
     tags: Mapping[NetnsName, Tag] | None = None,
     describe_port: DescribePort = lambda _, port: f"netlink port {port}",
+    variant: Variant | None = None,
 ) -> list[Diagnosis]:
     """Examine this host, and the router of each of *documents*; nothing is changed.
 
     Shape: *tags* are our marks as the journal has them; without, any mark of a ctherd passes for
-    ours. *describe_port* turns the netlink address of a table's owner into words.
+    ours. *describe_port* turns the netlink address of a table's owner into words; *variant* is the
+    iptables that makes assignments true here, None if nftables does.
     """
     host = look_at_host(directory, documents, modules or HelperModules(), proc)
     diagnoses = list(judge_host(host))
     for document in documents:
-        router = look_at_router(directory, document, proc, tags, describe_port)
+        router = look_at_router(directory, document, proc, tags, describe_port, variant)
         diagnoses += judge_router(router)
     return diagnoses
 

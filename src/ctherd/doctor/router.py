@@ -178,6 +178,8 @@ _WHY: Final = {
     FindingKind.UNTRACKED: "helpers work on tracked connections only",
     FindingKind.LOOKALIKE: "",
     FindingKind.UNREADABLE: "a rule in it could win over what is declared",
+    FindingKind.OTHER_VARIANT: "whoever manages this host may see only one of them; choose the "
+    "dataplane that it uses, or remove the rules that nobody means any more",
 }
 
 
@@ -197,7 +199,12 @@ def _concern(evidence: RouterEvidence, finding: Finding) -> tuple[Severity, Subj
 
 
 _ALWAYS_WRONG: Final = frozenset(
-    (FindingKind.HELPER_AFTER_NAT, FindingKind.HELPER_WITHOUT_EFFECT, FindingKind.UNREADABLE)
+    (
+        FindingKind.HELPER_AFTER_NAT,
+        FindingKind.HELPER_WITHOUT_EFFECT,
+        FindingKind.UNREADABLE,
+        FindingKind.OTHER_VARIANT,
+    )
 )
 
 

@@ -78,6 +78,7 @@ def run_agent(
     with ExitStack() as stack:
         stack.enter_context(_only_agent(config.netns_dir))
         host = stack.enter_context(opened(config, stays=True))
+        _log.info("dataplane %s: %s", *host.choice)
         kept = systemd.kept_fds()
         host.directory.inherit(list(kept))
         expectations = Expectations(host, config.sweep_interval_s)

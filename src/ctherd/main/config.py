@@ -20,6 +20,10 @@ from ctherd.plan.safety import Limits
 DEFAULT_PATH: Final = Path("/etc/ctherd/ctherd.toml")
 
 METRICS: Final = Endpoint("127.0.0.1", 9697)
+DATAPLANES: Final = ("nftables", "iptables-nft", "iptables-legacy")
+AUTO: Final = "auto"
+"""The dataplane that *dataplanes* and this host leave over."""
+
 LOG_FORMATS: Final = ("text", "json")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -33,6 +37,8 @@ class Config:
     netns_dir: Path = Path("/run/netns")
     log_format: str = "text"
     log_level: str = "info"
+    dataplane: str = AUTO
+    dataplanes: tuple[str, ...] = DATAPLANES
     own_table: bool = True
     sweep_interval_s: float = 30.0
     metrics: Endpoint | None = METRICS
@@ -109,6 +115,8 @@ _CONFIG: Final = option.section(
         "netns_dir": option.path,
         "log_format": option.choice(*LOG_FORMATS),
         "log_level": option.choice(*LOG_LEVELS),
+        "dataplane": option.choice(AUTO, *DATAPLANES),
+        "dataplanes": option.list_of(tuple, option.choice(*DATAPLANES)),
         "own_table": option.flag,
         "sweep_interval_s": option.number(0.1, 86_400),
         "metrics": option.or_none("", option.endpoint),

@@ -48,8 +48,10 @@ class FdStore:
         """Every netns was looked at: take out what a former agent kept of any other."""
         in_use = {
             systemd.fd_name(name)
-            for name in self._host.service.reconciler.entries
+            for name, entry in self._host.service.reconciler.entries.items()
             if self._host.dataplane.transport(name) is not None
+            # Where we know for sure that nothing is guarded, another dataplane may have taken over.
+            and (entry.observed is None or entry.observed.guarded)
         }
         for name in self._inherited - in_use:
             self._take_out(name)

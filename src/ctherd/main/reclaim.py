@@ -1,15 +1,12 @@
-"""Takes tables that bear a ctherd mark into the journal again, after it was lost."""
+"""Takes what bears a ctherd mark into the journal again, after it was lost."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from ctherd.dataplane.nftables import layout
-from ctherd.dataplane.nftables.observe import read_table
-from ctherd.errors import CtherdError
 from ctherd.main.wiring import Host
 from ctherd.model.document import Document
-from ctherd.model.observation import Tag
-from ctherd.ports import Edit
+from ctherd.model.observation import Observation, Ownership, Tag
+from ctherd.ports import Edit, Observed, ObserveRequest
 
 
 def reclaim_tables(
@@ -36,15 +33,19 @@ def reclaim_tables(
 
 
 def _look(host: Host, document: Document) -> tuple[str, str]:
-    try:
-        table = read_table(host.dataplane.dialogue(document.netns))
-    except (CtherdError, OSError) as error:
-        return "", str(error)
-    if table is None:
-        return "", "has no table of ours"
-    tag = layout.tag_of(table.comment)
-    if table.owner:
-        return "", "its table is claimed by another process"
-    if not tag:
-        return "", "its table bears no mark of ctherd: foreign, left alone"
-    return tag, f"its table bears the mark {tag}"
+    seen = _observe(host, document, None)
+    if isinstance(seen, Observation) and seen.mark:
+        # By its own mark it is ours, unless somebody else has claimed it.
+        tag, seen = seen.mark, _observe(host, document, Tag(seen.mark))
+        if isinstance(seen, Observation) and seen.ownership is Ownership.OURS:
+            return tag, f"bears the mark {tag}"
+    if not isinstance(seen, Observation):
+        return "", str(seen)
+    if seen.ownership is Ownership.ABSENT:
+        return "", "has nothing of ours"
+    return "", f"left alone: {seen.holder}"
+
+
+def _observe(host: Host, document: Document, tag: Tag | None) -> Observed:
+    (seen,) = host.dataplane.observe([ObserveRequest(document.netns, tag)])
+    return seen

@@ -1,24 +1,27 @@
 """Puts the parts of one host together; nothing is decided here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ctherd.dataplane.conntrack import live_flows
 from ctherd.dataplane.finding import as_data
+from ctherd.dataplane.iptables import neighbour
+from ctherd.dataplane.iptables.names import chain_of
 from ctherd.dataplane.modules import HelperModules
-from ctherd.dataplane.nftables.dataplane import NftablesDataplane
+from ctherd.dataplane.succession import HostDataplane
 from ctherd.dataplane.survey import survey
 from ctherd.errors import PrivilegeMissing
 from ctherd.guard.decide import Guard
 from ctherd.journal.sqlite import SqliteJournal
 from ctherd.journal.state_dir import StateDirectory
 from ctherd.main.config import Config
+from ctherd.main.dataplanes import Choice, build, choose, unusable_here
 from ctherd.model.document import NetnsName
+from ctherd.model.observation import Tag
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.netns.open_files import allow_most
-from ctherd.netns.owner import describe_port
 from ctherd.ports import Journal
 from ctherd.service.host import Answer, HostService
 from ctherd.service.shadow import MemoryJournal
@@ -31,7 +34,8 @@ class Host:
     """The parts that an agent or a command works with."""
 
     directory: NetnsDirectory
-    dataplane: NftablesDataplane
+    dataplane: HostDataplane
+    choice: Choice
     journal: Journal
     service: HostService
 
@@ -71,34 +75,42 @@ def opened(config: Config, *, stays: bool, changes: bool = True) -> Iterator[Hos
 
 
 def _wire(config: Config, directory: NetnsDirectory, journal: Journal, *, stays: bool) -> Host:
-    dataplane = NftablesDataplane(
-        directory,
-        own_table=config.own_table,
-        describe_port=lambda name, port: describe_port(directory, name, port),
-    )
+    choice = choose(config, unusable_here)
+    dataplane = build(choice.name, directory, own_table=config.own_table)
     service = HostService(
         dataplane,
         journal,
         Guard(config.policy),
         config.max_removals,
         nat_missing=HelperModules().nat_missing,
-        look_around=_look_around(directory, dataplane),
+        look_around=lambda netns: _look_around(directory, dataplane, choice, tag_in(netns), netns),
+        chosen=choice._asdict(),
         stays=stays,
     )
-    return Host(directory, dataplane, journal, service)
+
+    def tag_in(netns: NetnsName) -> Tag | None:
+        entry = service.reconciler.entries.get(netns)
+        return None if entry is None else entry.tag
+
+    return Host(directory, dataplane, choice, journal, service)
 
 
 def _look_around(
-    directory: NetnsDirectory, dataplane: NftablesDataplane
-) -> Callable[[NetnsName], Answer]:
-    def look(netns: NetnsName) -> Answer:
-        dialogue = dataplane.dialogue(netns)
-        with directory.held(netns) as fd:
-            foreign = [as_data(finding) for finding in survey(dialogue, fd)]
-        flows = {
-            helper: {"flows": count.flows, "expectations": count.expectations}
-            for helper, count in live_flows(dialogue).items()
-        }
-        return {"flows": flows, "foreign": foreign}
-
-    return look
+    directory: NetnsDirectory,
+    dataplane: HostDataplane,
+    choice: Choice,
+    tag: Tag | None,
+    netns: NetnsName,
+) -> Answer:
+    """Return what is in the netns besides ours; *tag* is our mark there."""
+    dialogue = dataplane.dialogue(netns)
+    our_chain = "" if tag is None else chain_of(tag)
+    with directory.held(netns) as fd:
+        foreign = [*survey(dialogue, fd, is_our_chain=lambda chain: chain == our_chain)]
+        if choice.variant is not None:
+            foreign += neighbour.find(fd, choice.variant)
+    flows = {
+        helper: {"flows": count.flows, "expectations": count.expectations}
+        for helper, count in live_flows(dialogue).items()
+    }
+    return {"flows": flows, "foreign": [as_data(finding) for finding in foreign]}

@@ -1,9 +1,10 @@
 """An assignment: "on this router, protocol P port N gets helper H", and its identity."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from itertools import pairwise
+from types import MappingProxyType
 from typing import NamedTuple, NewType
 
 from ctherd.errors import InvalidDeclaration
@@ -16,6 +17,11 @@ Destinations = tuple[Prefix, ...]
 """Server addresses for which an assignment holds; collapsed and sorted, IPv4 first. Empty: any."""
 
 ANY: Destinations = ()
+
+EVERYWHERE: Mapping[Family, Prefix] = MappingProxyType(
+    {Family.IPV4: ip_network("0.0.0.0/0"), Family.IPV6: ip_network("::/0")}
+)
+"""The prefix that holds every address of a family."""
 
 
 class AssignmentKey(NamedTuple):
@@ -79,6 +85,12 @@ def families_of(key: AssignmentKey, destinations: Destinations) -> tuple[Family,
         return served
     wanted = {family_of(prefix) for prefix in destinations}
     return tuple(family for family in served if family in wanted)
+
+
+def within(destinations: Destinations, families: Collection[Family]) -> Destinations:
+    """Return as much of *destinations* as is in *families*, which are not all; () is nothing."""
+    scope = destinations or tuple(EVERYWHERE.values())
+    return tuple(prefix for prefix in scope if family_of(prefix) in families)
 
 
 def collapse(prefixes: Iterable[Prefix]) -> Destinations:

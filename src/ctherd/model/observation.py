@@ -10,7 +10,11 @@ from ctherd.model.catalog import Family, Protocol
 from ctherd.model.document import NetnsName
 
 Tag = NewType("Tag", str)
-"""A random UUID that this agent drew and recorded before it marked anything with it."""
+"""What this agent drew at random and recorded before it marked anything with it.
+
+Shape: a UUID, then a dot and 20 hex digits, by which a place is named that needs a name of its own.
+Records from before that have the UUID alone.
+"""
 
 Live = Mapping[AssignmentKey, Destinations]
 

@@ -6,7 +6,8 @@ from typing import Final
 
 from ctherd.errors import CtherdError
 from ctherd.guard.decide import Denial
-from ctherd.model.assignment import AssignmentId, AssignmentKey
+from ctherd.model.assignment import AssignmentId, AssignmentKey, Destinations, within
+from ctherd.model.catalog import Family, by_name
 from ctherd.model.document import Document, NetnsName, RouterId
 from ctherd.model.observation import Live, Observation, Ownership, Tag, Unchanged
 from ctherd.plan.diff import Change, Desired, Managed, Verb
@@ -22,7 +23,8 @@ class Entry:
 
     Shape: *document* None means that no document is known: everything of ours goes, once in sync;
     *cookie* is that of the netns that is open, *last_cookie* stays known when it was let go of;
-    *settled* is true while nothing has to happen as long as the kernel says nothing changed.
+    *settled* is true while nothing has to happen as long as the kernel says nothing changed;
+    *refused_in* holds what only some families refuse, and is asked of the others alone.
     The mappings are replaced, never changed: wanted, made and live are one and the same object
     where they are equal, which is nearly always.
     """
@@ -36,6 +38,7 @@ class Entry:
     denials: Mapping[AssignmentId, Denial] = field(default_factory=dict)
     desired: Desired = field(default_factory=dict)
     refused: dict[AssignmentKey, Refusal] = field(default_factory=dict)
+    refused_in: dict[AssignmentKey, Mapping[Family, Refusal]] = field(default_factory=dict)
     cookie: int | None = None
     last_cookie: int | None = None
     observed: Observation | None = None
@@ -46,7 +49,7 @@ class Entry:
     def want(self, document: Document | None, denials: Mapping[AssignmentId, Denial]) -> None:
         """Take over a new desired state and the guard's decision on it."""
         if document is not self.document or denials != self.denials:
-            self.refused.clear()
+            self._forget_refusals()
         self.document = document
         self.denials = denials
         if document is not None:
@@ -55,23 +58,33 @@ class Entry:
 
     def retry_refused(self) -> None:
         """Try again what the kernel did not take: a module may have been loaded since."""
-        if self.refused:
-            self.refused.clear()
+        if self.refused or self.refused_in:
+            self._forget_refusals()
             self._choose()
+
+    def _forget_refusals(self) -> None:
+        self.refused.clear()
+        self.refused_in.clear()
 
     def _choose(self) -> None:
         """Work out what may be asked of the kernel."""
         self.settled = False
         if self.document is None:
             self.desired = {}
-        elif not self.denials and not self.refused:
+        elif not (self.denials or self.refused or self.refused_in):
             self.desired = self.document.desired
         else:
             self.desired = {
-                each.key: each.destinations
+                each.key: self._accepted(each.key, each.destinations)
                 for each in self.document.assignments.values()
                 if each.id not in self.denials and each.key not in self.refused
             }
+
+    def _accepted(self, key: AssignmentKey, destinations: Destinations) -> Destinations:
+        """Return the destinations in the families that did not refuse *key*."""
+        if key not in self.refused_in:
+            return destinations
+        return within(destinations, set(by_name(key.helper).families) - self.refused_in[key].keys())
 
     def see(self, observed: Observation | Unchanged) -> None:
         """Take over what the kernel says."""
@@ -114,7 +127,9 @@ class Entry:
     def take(self, plan: Plan, committed: Committed, *, in_sync: bool) -> None:
         """Take over what a commit did to what the kernel had said, and what it refused."""
         assert self.observed is not None
-        if in_sync and not committed.refused:
+        self.refused.update(committed.refused)
+        self.refused_in.update(committed.refused_in)
+        if in_sync and not (committed.refused or committed.refused_in):
             # The plan was all that was missing.
             live = self.managed = self.desired
         else:
@@ -129,8 +144,7 @@ class Entry:
                 families=committed.families or self.observed.families,
             )
         )
-        if committed.refused:
-            self.refused.update(committed.refused)
+        if committed.refused or committed.refused_in:
             self._choose()
 
     def _after(self, changes: Iterable[Change], refused: Container[AssignmentKey]) -> Live:
@@ -140,7 +154,7 @@ class Entry:
             if change.after is None or change.key in refused:
                 live.pop(change.key, None)
             else:
-                live[change.key] = change.after
+                live[change.key] = self._accepted(change.key, change.after)
         return live
 
     def forget(

@@ -13,13 +13,13 @@ One netns' failure stays in its entry; the others go on.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
-from uuid import uuid4
 
 from ctherd.errors import Contended, CtherdError, NetnsAbsent, NetnsRefused
 from ctherd.guard.decide import Guard
 from ctherd.model.assignment import AssignmentKey
+from ctherd.model.catalog import Family
 from ctherd.model.document import Document, NetnsName, RouterId
-from ctherd.model.observation import Ownership, Tag, Unchanged
+from ctherd.model.observation import Ownership, Unchanged
 from ctherd.plan.diff import Verb
 from ctherd.plan.plan import Plan, make_plan
 from ctherd.ports import (
@@ -34,6 +34,7 @@ from ctherd.ports import (
 )
 from ctherd.reconcile.entry import Entry
 from ctherd.reconcile.renames import renamed
+from ctherd.reconcile.tag import drawn_tag
 
 _TRIES: Final = 8
 """How often a moved ruleset is read and planned again before somebody else is asked to wait."""
@@ -44,7 +45,8 @@ _RECORDED: Final = frozenset((Verb.CREATE, Verb.REPLACE, Verb.ADOPT))
 class Report(NamedTuple):
     """What reconciling one netns came to, where it was anything at all.
 
-    Shape: *tries* counts observations, so 1 is a ruleset that nobody else moved.
+    Shape: *tries* counts observations, so 1 is a ruleset that nobody else moved; *refused_in* is as
+    in Committed.
     """
 
     netns: NetnsName
@@ -53,6 +55,7 @@ class Report(NamedTuple):
     refused: Mapping[AssignmentKey, Refusal] = MappingProxyType({})
     error: CtherdError | None = None
     tries: int = 1
+    refused_in: Mapping[AssignmentKey, Mapping[Family, Refusal]] = MappingProxyType({})
 
 
 class Reconciler:
@@ -274,7 +277,7 @@ class Reconciler:
             }
             if not put:
                 continue
-            tag = entry.tag or Tag(str(uuid4()))
+            tag = entry.tag or drawn_tag()
             edits.append(Edit(entry.netns, entry.router, tag, put))
         if not edits:
             return
@@ -296,14 +299,17 @@ class Reconciler:
                 moved.append(entry)
                 continue
             refused: Mapping[AssignmentKey, Refusal] = {}
+            refused_in: Mapping[AssignmentKey, Mapping[Family, Refusal]] = {}
             if isinstance(outcome, CtherdError):
                 entry.fail(outcome)
             else:
                 if isinstance(outcome, Committed):
-                    refused = outcome.refused
+                    refused, refused_in = outcome.refused, outcome.refused_in
                     entry.take(plan, outcome, in_sync=self.in_sync)
                 edits += entry.forget(plan.changes, refused)
-            reports.append(Report(entry.netns, entry.router, plan, refused, entry.error, tries))
+            reports.append(
+                Report(entry.netns, entry.router, plan, refused, entry.error, tries, refused_in)
+            )
         if edits:
             self._journal.record(edits)
         for entry, _ in todo:

@@ -44,11 +44,13 @@ def _verdict(
         return Verdict(State.ERROR, str(entry.error))
     if key in entry.refused:
         return Verdict(State.ERROR, f"the kernel refuses: {entry.refused[key].words}")
+    if family in entry.refused_in.get(key, ()):
+        return Verdict(State.ERROR, f"refused: {entry.refused_in[key][family].words}")
     if entry.observed is None:
         return Verdict(State.PENDING, "not looked at yet")
     if entry.observed.ownership is Ownership.FOREIGN:
         return Verdict(State.CONFLICT, entry.observed.holder)
-    if entry.observed.live.get(key) != assignment.destinations:
+    if entry.observed.live.get(key) != entry.desired.get(key):
         return Verdict(State.PENDING, "not in the kernel yet")
     made = entry.observed.families.get((key.helper, key.protocol))
     if made is not None and family not in made:

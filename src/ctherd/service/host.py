@@ -1,6 +1,7 @@
 """What can be asked of one host, answered in plain data that `-o json` prints as it is."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from ctherd.errors import CtherdError, NetnsAbsent, NotFound, UnsafePlan
@@ -36,7 +37,8 @@ def _nobody(done: int, total: int) -> None:
 class HostService:
     """Plans, applies and shows on this host.
 
-    Shape: *stays* as in Reconciler; *look_around* adds to `show` what is not ours.
+    Shape: *stays* as in Reconciler; *look_around* adds to `show` what is not ours; *chosen* says in
+    plain data which dataplane it is, and why.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class HostService:
         nat_missing: NatMissing,
         look_around: LookAround,
         stays: bool,
+        chosen: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._dataplane = dataplane
         self._journal = journal
@@ -56,8 +59,14 @@ class HostService:
         self._limits = limits
         self._nat_missing = nat_missing
         self._look_around = look_around
+        self._chosen = chosen
         self._stays = stays
         self.reconciler = Reconciler(dataplane, journal, guard, stays=stays)
+
+    @property
+    def hears_of_drift(self) -> bool:
+        """False if drift has to be looked for, because the kernel announces none."""
+        return self._dataplane.capabilities().events
 
     def set_guard(self, guard: Guard) -> None:
         """Judge everything by another policy from now on."""
@@ -154,7 +163,10 @@ class HostService:
         if router and not entries:
             raise NotFound(f"no router {router!r} is declared or managed here")
         reconciler.plan([entry.netns for entry in entries])
-        return {"routers": [self._show(entry) for entry in entries]}
+        return {
+            "dataplane": dict(self._chosen),
+            "routers": [self._show(entry) for entry in entries],
+        }
 
     def managed_documents(self) -> list[Document]:
         """Return what was last applied, as documents: the state to keep while nothing is known."""
@@ -182,6 +194,11 @@ class HostService:
         refused = [
             {"assignment": str(key), "reason": refusal.words}
             for key, refusal in {**report.refused, **entry.refused}.items()
+        ]
+        refused += [
+            {"assignment": str(key), "reason": f"{family}: {refusal.words}"}
+            for key, families in {**report.refused_in, **entry.refused_in}.items()
+            for family, refusal in families.items()
         ]
         denied = [
             {

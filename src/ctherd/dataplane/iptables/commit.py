@@ -1,0 +1,259 @@
+"""Carries one transaction out: each family by one restore, read back, and whatever it refuses told.
+
+Two goals pull against each other: nothing may be done on the ground of what somebody else has
+changed meanwhile, and somebody who changes other things without pause must not starve us. So a
+ruleset that moved is looked at anew, as with every dataplane; but after a few misses in a row only
+our own place counts. That is safe: lines say what they delete, a chain is only made where there is
+none, and what is read back afterwards decides.
+"""
+
+import errno
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from ctherd.dataplane.iptables import kernel as kernels
+from ctherd.dataplane.iptables import rule
+from ctherd.dataplane.iptables.change import Line, difference, needs_rebuild
+from ctherd.dataplane.iptables.kernel import Kernel
+from ctherd.dataplane.iptables.listing import Listing
+from ctherd.dataplane.iptables.names import Names, names_of
+from ctherd.dataplane.iptables.observe import contents
+from ctherd.dataplane.iptables.place import Place
+from ctherd.dataplane.iptables.programs import Complaint
+from ctherd.dataplane.iptables.refusals import clashes, culprits
+from ctherd.dataplane.iptables.rule import Rule
+from ctherd.dataplane.iptables.side import Side
+from ctherd.errors import CtherdError, DataplaneError
+from ctherd.model.assignment import AssignmentKey, Destinations
+from ctherd.model.catalog import Family
+from ctherd.model.observation import Ownership
+from ctherd.ports import Committed, Moved, Outcome, Refusal, Transaction
+
+_PATIENCE: Final = 3
+"""So many commits in a row may miss before only our own place counts."""
+
+
+class _SomebodyWasFaster(Exception):
+    """What we went by is not so any more."""
+
+
+class Commit:
+    """One transaction on its way into one netns.
+
+    Raises, from ``carry_out``: CtherdError, OSError; what was done until then is read anew by the
+    next observation.
+    """
+
+    def __init__(self, kernel: Kernel, place: Place, transaction: Transaction) -> None:
+        self._kernel = kernel
+        self._place = place
+        self._transaction = transaction
+        self._target: dict[AssignmentKey, Destinations] = {}
+        self._left_out: dict[Family, dict[AssignmentKey, Refusal]] = {each: {} for each in Family}
+        self._errors: list[CtherdError] = []
+        self._commits = 0
+        self._fresh: set[Family] = set()
+
+    def carry_out(self) -> Outcome:
+        """Carry it out."""
+        place = self._place
+        names = names_of(self._transaction.tag)
+        if place.names != names:
+            place.understand(names)
+        if place.contents.ownership is Ownership.FOREIGN:
+            return Moved(self._transaction.netns)
+        with self._kernel.alone():
+            try:
+                return self._alone()
+            except _SomebodyWasFaster:
+                place.missed += 1
+                place.stale = True
+                return Moved(self._transaction.netns)
+
+    def _alone(self) -> Committed:
+        before = self._check_nobody_came_first()
+        everything = self._after_changes()
+        clashing = clashes(everything, [each.key for each in self._transaction.changes])
+        self._target = {key: each for key, each in everything.items() if key not in clashing}
+        for family in Family:
+            self._bring(family)
+        if self._errors and all(side.empty for side in self._place.sides.values()):
+            raise self._errors[0]
+        self._place.missed = 0
+        self._settle(before)
+        return self._committed(clashing)
+
+    def _check_nobody_came_first(self) -> int:
+        """Return the generation that is built on, 0 where the kernel counts none."""
+        place = self._place
+        generation = self._kernel.generation(place)
+        # A chain is made exclusively: where there is none yet, nobody can have changed it.
+        if place.contents.ownership is Ownership.ABSENT or place.missed >= _PATIENCE:
+            return generation
+        moved = generation != place.generation if generation else self._tables_differ()
+        if moved:
+            raise _SomebodyWasFaster
+        return generation
+
+    def _tables_differ(self) -> bool:
+        return any(self._read(family) != known for family, known in self._place.listings.items())
+
+    def _after_changes(self) -> dict[AssignmentKey, Destinations]:
+        """Return what shall be live."""
+        target = dict(self._place.contents.live)
+        for change in self._transaction.changes:
+            target.pop(change.key, None)
+            if change.after is not None:
+                target[change.key] = change.after
+        return target
+
+    # -- one family ------------------------------------------------------------------------------
+
+    def _bring(self, family: Family) -> None:
+        """Bring one family to the target, as far as it lets us."""
+        rebuild = False
+        while True:
+            side = self._side(family)
+            if side is None:
+                return
+            wanted = self._wanted(family, side.rules)
+            rebuild = rebuild or needs_rebuild(side)
+            assert self._place.names is not None
+            lines = difference(side, wanted, self._place.names, rebuild=rebuild)
+            if not lines:
+                return
+            try:
+                answer = self._kernel.programs.restore(self._place.netns_fd, family, lines)
+            except CtherdError as error:
+                self._give_up(family, _added(lines), error)
+                return
+            if isinstance(answer, Listing):
+                self._commits += 1
+                self._fresh.add(family)
+                self._check(self._place.learn_side(family, answer), wanted)
+                return
+            if not rebuild and any(_deletes(line) for line, _ in answer.lines):
+                self._check_unchanged(family)
+                rebuild = True
+                continue
+            self._blame(family, lines, answer)
+
+    def _give_up(
+        self, family: Family, added: Collection[AssignmentKey], error: CtherdError
+    ) -> None:
+        """Leave out everything that *family* should have been given.
+
+        Raises: the error itself if something of ours was to go: that is not done.
+        """
+        if not added:
+            raise error
+        self._errors.append(error)
+        self._left_out[family] |= dict.fromkeys(added, Refusal(errno.EIO, str(error)))
+
+    def _side(self, family: Family) -> Side | None:
+        """Return what is known of one family; None if it cannot be read, and nothing is lost."""
+        if family in self._place.sides:
+            return self._place.sides[family]
+        try:
+            return self._place.learn_side(family, self._read(family))
+        except CtherdError as error:
+            # With nothing to add it is raised: there may be rules of ours that nobody wants.
+            self._give_up(family, {each.key for each in self._wanted(family)}, error)
+            return None
+
+    def _wanted(self, family: Family, present: Counter[Rule] | None = None) -> Counter[Rule]:
+        out = self._left_out[family]
+        target = {key: scope for key, scope in self._target.items() if key not in out}
+        return Counter(rule.rules_for(target, family, present or ()))
+
+    def _check(self, side: Side, wanted: Counter[Rule]) -> None:
+        """Check what was read back."""
+        if side.is_as(wanted):
+            return
+        if not wanted and side.users and not (side.rules or side.surplus):
+            raise DataplaneError(
+                "delete our chain", netns=self._transaction.netns, errno=errno.EBUSY,
+                words=f"somebody else's rule still jumps to it: {side.users[0]}",
+                cure="delete that rule; our chain is empty, and goes then",
+            )  # fmt: skip
+        raise _SomebodyWasFaster
+
+    def _read(self, family: Family) -> Listing:
+        return read_table(self._kernel, self._place, family, self._place.names)
+
+    def _check_unchanged(self, family: Family) -> None:
+        if self._read(family) != self._place.listings[family]:
+            raise _SomebodyWasFaster
+
+    def _blame(self, family: Family, lines: list[Line], answer: Complaint) -> None:
+        """Find what is refused and leave it out.
+
+        Raises: DataplaneError if it is no assignment's fault.
+        """
+        self._check_unchanged(family)
+        found = culprits(self._kernel.programs, family, lines, answer)
+        if not found:
+            raise DataplaneError(
+                f"{self._kernel.programs.variant.program(family, 'restore')}",
+                netns=self._transaction.netns,
+                errno=answer.refusal.errno,
+                words=answer.words,
+            )
+        self._left_out[family] |= found
+
+    # -- what came of it -------------------------------------------------------------------------
+
+    def _settle(self, before: int) -> None:
+        """Work out what is true now, and at which generation."""
+        place = self._place
+        assert place.names is not None
+        place.contents = contents(place.sides, place.names, place.unread)
+        if not before:
+            place.generation += bool(self._commits)
+        elif before == place.generation or self._fresh == set(Family):
+            place.generation = kernels.after(before, self._commits)
+        # Else a family that was not read back may have changed: the old generation says so.
+
+    def _committed(self, clashing: Mapping[AssignmentKey, Refusal]) -> Committed:
+        refused = dict(clashing)
+        refused_in: dict[AssignmentKey, dict[Family, Refusal]] = {}
+        for key, scope in self._target.items():
+            asked = [each for each in Family if any(rule.rules_for({key: scope}, each))]
+            nos = {each: self._left_out[each][key] for each in asked if key in self._left_out[each]}
+            if nos and len(nos) == len(asked):
+                refused[key] = nos[asked[0]]
+            elif nos:
+                refused_in[key] = nos
+        return Committed(
+            self._transaction.netns,
+            self._place.generation,
+            guarded=False,
+            refused=refused,
+            families=self._place.contents.families,
+            refused_in=refused_in,
+        )
+
+
+def _added(lines: Sequence[Line]) -> list[AssignmentKey]:
+    return [line.adds.key for line in lines if line.adds is not None]
+
+
+def _deletes(line: Line) -> bool:
+    return line.text.startswith("-D ctherd-")
+
+
+def read_table(kernel: Kernel, place: Place, family: Family, names: Names | None) -> Listing:
+    """Return the raw table of one family, as it is now; *names* are ours there.
+
+    What cannot be read, but is known to hold nothing of ours, passes for empty.
+    Raises: CtherdError if it cannot be read; OSError.
+    """
+    if not kernel.has_table(place, family):
+        return Listing()
+    try:
+        return kernel.programs.save(place.netns_fd, family)
+    except CtherdError:
+        if names is not None and not kernel.lacks(place, family, names.chain):
+            raise
+        return Listing()

@@ -1,0 +1,157 @@
+"""What differs between the variants: whether a raw table is there, and how to see that it changed.
+
+With nf_tables, netlink tells both without running a program: the generation stands still for as
+long as nobody commits. The old tables tell neither, so they are read again, and *we* count
+generations; writers take turns by a lock that is the whole host's.
+"""
+
+import errno
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Final, Protocol
+
+from ctherd.dataplane.iptables.lock import XtablesLock
+from ctherd.dataplane.iptables.place import Place
+from ctherd.dataplane.iptables.programs import Programs
+from ctherd.dataplane.iptables.variant import TABLE, Variant
+from ctherd.errors import DataplaneError
+from ctherd.model.catalog import Family
+from ctherd.netlink import nf_tables as nft
+from ctherd.netlink.dialogue import Dialogue, Question
+from ctherd.netlink.nf_tables import Operation
+from ctherd.netns.enter import entered
+
+_NFPROTO: Final = {Family.IPV4: nft.NFPROTO_IPV4, Family.IPV6: nft.NFPROTO_IPV6}
+_NAMES: Final = {Family.IPV4: "ip_tables_names", Family.IPV6: "ip6_tables_names"}
+_MOST: Final = 0xFFFFFFFF
+
+
+class Kernel(Protocol):
+    """One variant's view of the kernel."""
+
+    @property
+    def programs(self) -> Programs:
+        """The programs of this variant."""
+
+    @property
+    def tells_changes(self) -> bool:
+        """True if the kernel counts generations, and announces them."""
+
+    def has_table(self, place: Place, family: Family) -> bool:
+        """Tell, without running a program, whether there is a raw table at all."""
+
+    def lacks(self, place: Place, family: Family, chain: str) -> bool:
+        """Tell whether, without running a program, *chain* is known not to be there."""
+
+    def generation(self, place: Place) -> int:
+        """Return the generation that the ruleset is at; 0 where only reading it tells."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other writers out, where that can be done.
+
+        Raises: LockHeld; DataplaneError.
+        """
+
+
+class NftKernel:
+    """iptables-nft: a front of nf_tables."""
+
+    programs = Programs(Variant.NFT)
+    tells_changes = True
+
+    def has_table(self, place: Place, family: Family) -> bool:
+        """Ask nf_tables."""
+        return has_nft_table(place.dialogue, family)
+
+    def lacks(self, place: Place, family: Family, chain: str) -> bool:
+        """Ask nf_tables."""
+        name = nft.chain_name(TABLE, chain)
+        return not _exists(place.dialogue, Operation.GETCHAIN, family, name)
+
+    def generation(self, place: Place) -> int:
+        """Ask nf_tables."""
+        return place.dialogue.generation()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """There is no lock: whether somebody came in between is seen by the generation."""
+        return nullcontext()
+
+
+class LegacyKernel:
+    """iptables-legacy: tables of their own, which other tools do not see."""
+
+    tells_changes = False
+
+    def __init__(self, lock: XtablesLock) -> None:
+        self._lock = lock
+
+    @property
+    def programs(self) -> Programs:
+        """Programs that do not wait for the lock, because we hold it."""
+        return Programs(Variant.LEGACY, self._lock.environment)
+
+    def has_table(self, place: Place, family: Family) -> bool:
+        """Ask the file that lists tables; reading the table itself would make one."""
+        return has_legacy_table(place.netns_fd, family)
+
+    def lacks(self, place: Place, family: Family, chain: str) -> bool:
+        """Nothing but its program tells."""
+        return False
+
+    def generation(self, place: Place) -> int:
+        """There is none."""
+        return 0
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the lock."""
+        return self._lock.held()
+
+
+def after(generation: int, commits: int) -> int:
+    """Return the generation that *commits* more lead to, if nobody else commits."""
+    for _ in range(commits):
+        generation = generation % _MOST + 1
+    return generation
+
+
+def has_nft_table(dialogue: Dialogue, family: Family) -> bool:
+    """Tell whether nf_tables has a raw table of *family*.
+
+    Raises: DataplaneError; OSError.
+    """
+    return _exists(dialogue, Operation.GETTABLE, family, nft.table_name(TABLE))
+
+
+def _exists(dialogue: Dialogue, operation: Operation, family: Family, body: bytes) -> bool:
+    question = Question(nft.kind(operation), _NFPROTO[family], body, operation.name)
+    try:
+        dialogue.ask_any(question)
+    except DataplaneError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return False
+    return True
+
+
+def has_legacy_table(netns_fd: int, family: Family, proc: Path = Path("/proc")) -> bool:
+    """Tell whether iptables-legacy has a raw table of *family* in the netns.
+
+    Raises: OSError if the netns may not be entered.
+    """
+    with entered(netns_fd):
+        try:
+            names = (proc / "thread-self/net" / _NAMES[family]).read_text(encoding="utf-8")
+        except OSError:
+            # No such file: this kernel was built without iptables-legacy.
+            return False
+    return TABLE in names.split()
+
+
+def kernel_of(variant: Variant, lock: XtablesLock) -> Kernel:
+    """Return the view of the kernel that *variant* has."""
+    kernels: Mapping[Variant, Kernel] = {
+        Variant.NFT: NftKernel(),
+        Variant.LEGACY: LegacyKernel(lock),
+    }
+    return kernels[variant]
