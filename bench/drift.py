@@ -36,7 +36,7 @@ from ctherd.netlink.socket import NETLINK_NETFILTER, EventSocket
 from ctherd.netns.enter import entered
 from ctherd.process import Child
 
-_GROUP: Final = 7  # NFNLGRP_NFTABLES
+GROUP_NFTABLES: Final = 7  # NFNLGRP_NFTABLES
 _PATIENCE_S: Final = 5.0
 _PAUSE_S: Final = 0.01
 
@@ -115,7 +115,7 @@ def _listener(world: World, document: Document) -> EventSocket:
     netns_fd = world.directory.open_fd(document.netns)
     try:
         with entered(netns_fd):
-            return EventSocket(NETLINK_NETFILTER, _GROUP)
+            return EventSocket(NETLINK_NETFILTER, GROUP_NFTABLES)
     finally:
         os.close(netns_fd)
 

@@ -15,7 +15,9 @@ from bench import (
     reconcile_empty,
     reconcile_unchanged,
     server_requests,
+    to_kernel,
     versus_nft,
+    watchers,
 )
 from bench.row import Row
 from bench.size import Size
@@ -31,6 +33,8 @@ _MODULES: Final = (
     packets,
     help,
     server_requests,
+    to_kernel,
+    watchers,
 )
 
 FIGURES: Final[Mapping[str, ModuleType]] = {

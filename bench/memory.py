@@ -27,11 +27,11 @@ def measure(size: Size) -> list[Row]:
     """Measure this figure."""
     rows: list[Row] = []
     for routers in size.memory_routers:
-        resident_kb, own_kb = _memory_kb(routers, size.assignments)
+        rss_kb, pss_kb = _memory_kb(routers, size.assignments)
         bound_mb = (_BASE_KB + routers * _ROUTER_KB) / 1024
         what = f"agent, {routers} routers × {size.assignments}"
-        rows.append(Row(f"{what}: RSS", resident_kb / 1024, "MB", bound_mb))
-        rows.append(Row(f"{what}: PSS", own_kb / 1024, "MB"))
+        rows.append(Row(f"{what}: RSS", rss_kb / 1024, "MB", bound_mb))
+        rows.append(Row(f"{what}: PSS", pss_kb / 1024, "MB"))
     return rows
 
 
@@ -41,7 +41,12 @@ def _memory_kb(routers: int, assignments: int) -> tuple[int, int]:
         with agent.running(path, documents, own_table=True) as child:
             with opened(path, names) as world:
                 wait_until_true(world, documents, child)
-            return _smaps(child.pid, "Rss"), _smaps(child.pid, "Pss")
+            return resident_kb(child.pid), _smaps(child.pid, "Pss")
+
+
+def resident_kb(pid: int) -> int:
+    """Return the resident size of a process."""
+    return _smaps(pid, "Rss")
 
 
 def _smaps(pid: int, name: str) -> int:

@@ -10,7 +10,7 @@ class Size:
 
     Shape: *routers* is the crowd of the reconcile figures, *assignments* what each has;
     *many* what the router with many assignments has; *flows* are packets per slice; *requests*
-    are those of each sort that a server answers.
+    are those of each sort that a server answers; *changes* are declared while *watchers* listen.
     """
 
     routers: int = 1000
@@ -28,6 +28,8 @@ class Size:
     help_runs: int = 10
     requests: int = 1000
     lists: int = 100
+    watchers: int = 1000
+    changes: int = 500
     plot_routers: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
     plot_assignments: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
 
@@ -48,6 +50,8 @@ QUICK: Final = Size(
     help_runs=2,
     requests=30,
     lists=3,
+    watchers=10,
+    changes=5,
     plot_routers=(1, 3, 10),
     plot_assignments=(1, 10, 100),
 )
