@@ -20,7 +20,7 @@ def spell(value: Plain) -> str:
     Raises: LocalProtocolError for anything else, floats above all.
     """
     _refuse_unspellable(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _spelled(value)
 
 
 def read(text: str) -> Plain:
@@ -29,12 +29,21 @@ def read(text: str) -> Plain:
     Raises: RemoteProtocolError if it is no object, or not spelled canonically.
     """
     try:
-        value = json.loads(text)
-        if isinstance(value, dict) and spell(value) == text:
+        value = json.loads(text, parse_float=_refuse_number, parse_constant=_refuse_number)
+        # Beyond its numbers, nothing that JSON can say lacks a canonical spelling.
+        if isinstance(value, dict) and _spelled(value) == text:
             return value
-    except (ValueError, RecursionError, LocalProtocolError) as error:
+    except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(f"this is not canonical JSON: {error}") from error
     raise RemoteProtocolError("this is not the canonical spelling of a JSON object")
+
+
+def _spelled(value: Plain) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _refuse_number(text: str) -> None:
+    raise ValueError(f"{text[:20]} is no integer")
 
 
 def _refuse_unspellable(value: Any) -> None:
