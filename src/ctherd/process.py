@@ -205,6 +205,10 @@ class Child:
                 f"{_spelled(self.argv)} did not end within {timeout_s:g} s: {self.complaints()}"
             ) from error
 
+    def signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        self._popen.send_signal(number)
+
     def terminate(self, grace_s: float = 3.0) -> int:
         """Ask it to end, kill it if it does not within *grace_s*, and return how it ended."""
         with suppress(ProcessLookupError):

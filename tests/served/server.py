@@ -1,6 +1,7 @@
 """A machine with `ctherd up` or `ctherd server`, asked over HTTP as anybody would."""
 
 import io
+import re
 import socket
 import tomllib
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ class Site:
     def configure(self, text: str) -> None:
         """Add *text* to the configuration."""
         path = self.command.directory / "ctherd.toml"
-        path.write_text(path.read_text() + text)
+        path.write_text(path.read_text() + text)  # which ends with the section [server]
         tomllib.loads(path.read_text())
 
     def ctherd(self, *words: str, expect: int = 0) -> str:
@@ -43,6 +44,14 @@ class Site:
             self.url = (self.command.server_state / "url").read_text().strip()
             yield child
 
+    @contextmanager
+    def server(self, *options: str) -> Iterator[Child]:
+        """Run `ctherd server` at a port that is free, unless *options* say where."""
+        where = () if "--listen" in options else ("--listen", "127.0.0.1:0")
+        with self.command.daemon("server", *where, *options) as child:
+            self.url = re.findall(r"serving at (\S+),", self.command.log.read_text())[-1]
+            yield child
+
     def client(self, token: str | None = None) -> httpx.Client:
         """Return a client that shows *token*, or that of the administrator."""
         if token is None:
@@ -51,9 +60,11 @@ class Site:
             base_url=self.url, headers={"X-Auth-Token": token}, timeout=30, trust_env=False
         )
 
-    def router(self, client: httpx.Client, netns: str, *helpers: dict[str, Any]) -> str:
-        """Declare a router here; return its id."""
-        placements = [{"host": HERE, "netns": netns}]
+    def router(
+        self, client: httpx.Client, netns: str, *helpers: dict[str, Any], host: str = HERE
+    ) -> str:
+        """Declare a router on *host*; return its id."""
+        placements = [{"host": host, "netns": netns}]
         body = {"router": {"name": netns, "placements": placements}}
         router = str(told(client.post("/v2.0/routers", json=body), 201)["router"]["id"])
         for helper in helpers:

@@ -113,7 +113,7 @@ def test_it_ends_gracefully_whoever_follows(site: Site, netns: Namespace) -> Non
         with client.stream("GET", "/v1/events") as events:
             lines = events.iter_lines()
             assert "in-sync" in next(lines)
-            up._popen.send_signal(signal.SIGTERM)
+            up.signal(signal.SIGTERM)
             for _ in lines:
                 pass
         assert up.wait(10) == 0

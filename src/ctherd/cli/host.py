@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ctherd.agent.source import Source
     from ctherd.client.access import Asked
     from ctherd.main.config import Config
+    from ctherd.main.server_config import FollowOptions
     from ctherd.main.wiring import Host
 
 _PATH = click.Path(path_type=Path)
@@ -216,7 +217,7 @@ def _look(config: "Config", router: str, file: Path | None) -> dict[str, Any]:
 @click.option("--server", help="Follow the server at this URL instead of a file.")
 @click.option("--host", help="What the server calls this host (default: its name).")
 @click.option("--token-file", type=_PATH, help="This host's token for the server.")
-@click.option("--cert", type=_PATH, help="This host's certificate, for mutual TLS.")
+@click.option("--cert", "certificate", type=_PATH, help="This host's certificate, for mutual TLS.")
 @click.option("--key", type=_PATH, help="The key of that certificate.")
 @click.option("--ca", type=_PATH, help="Who may vouch for the server (default: the system's).")
 @click.option("--server-keys", type=_PATH, help="Keys whose documents are believed.")
@@ -228,33 +229,35 @@ def agent(file: Path | None, own_table: bool | None, **follow: Any) -> int:
     """
     from ctherd.main.agent import run_agent
 
-    config = configured(file=file, own_table=own_table)
-    return run_agent(
-        config, lambda: configured(file=file, own_table=own_table), _source(config, file, follow)
-    )
+    def read() -> "Config":
+        config = configured(file=file, own_table=own_table)
+        return replace(config, follow=_followed(config.follow, file, follow))
+
+    config = read()
+    return run_agent(config, read, _source(config) if config.follow.server else None)
 
 
-def _source(
-    config: "Config", file: Path | None, follow: dict[str, Any]
-) -> "Callable[[Host], Source] | None":
-    """Return what makes the server that *follow* names a source, None if it names none."""
-    given = [name for name, value in follow.items() if value is not None]
-    if not given:
-        return None
-    if follow["server"] is None or file is not None:
-        raise click.UsageError("follow either a --file or a --server; the other options need it")
-    from ctherd.main.follow import Followed, server_source
+def _followed(
+    configured: "FollowOptions", file: Path | None, given: dict[str, Any]
+) -> "FollowOptions":
+    """Return which server to follow; an option wins over the configuration, and -f over both."""
+    from ctherd.main.server_config import FollowOptions
 
-    followed = Followed(
-        follow["server"],
-        follow["host"] or gethostname(),
-        token_file=follow["token_file"],
-        certificate=follow["cert"],
-        key=follow["key"],
-        authorities=follow["ca"],
-        server_keys=follow["server_keys"],
-    )
-    return lambda host: server_source(config, host, followed)
+    said = {name: each for name, each in given.items() if each is not None}
+    if file is not None:
+        if said:
+            raise click.UsageError("follow either a --file or a server, not both")
+        return FollowOptions()
+    followed = replace(configured, **said)
+    if said and not followed.server:
+        raise click.UsageError("these options are about a server: name it with --server")
+    return followed
+
+
+def _source(config: "Config") -> "Callable[[Host], Source]":
+    from ctherd.main.follow import server_source
+
+    return lambda host: server_source(config, host, config.follow)
 
 
 @click.command()

@@ -1,8 +1,8 @@
 """Puts the parts together that let an agent follow a server; imported only by one that does."""
 
 import platform
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import socket
+from dataclasses import asdict
 from typing import Final
 
 from ctherd import __version__
@@ -14,6 +14,7 @@ from ctherd.agent.server import ServerSource
 from ctherd.agent.server_client import ServerAddress, ServerClient
 from ctherd.agent.trust import PINNED_FILE, Trust
 from ctherd.main.config import Config
+from ctherd.main.server_config import FollowOptions
 from ctherd.main.wiring import Host
 from ctherd.model.router import HostName
 
@@ -21,38 +22,18 @@ SILENCE_S: Final = 20.0
 """Longer than a few heartbeats of the server: then it is asked anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """The server of an agent, as the command line names it.
-
-    Shape: *server_keys* None means PINNED_FILE in the state directory.
-    """
-
-    url: str
-    host: str
-    token_file: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    authorities: Path | None = None
-    server_keys: Path | None = None
-
-
-def server_source(config: Config, host: Host, followed: Followed) -> ServerSource:
-    """Return the source of documents that *followed* is.
+def server_source(config: Config, host: Host, follow: FollowOptions) -> ServerSource:
+    """Return the source of documents that the server of *follow* is.
 
     Raises: ConfigurationError, JournalError.
     """
+    name = HostName(follow.host or socket.gethostname())
     address = ServerAddress(
-        followed.url,
-        HostName(followed.host),
-        followed.token_file,
-        followed.certificate,
-        followed.key,
-        followed.authorities,
+        follow.server, name, follow.token_file, follow.certificate, follow.key, follow.ca
     )
     client = ServerClient(address, silence_s=SILENCE_S)
     cache = DocumentCache(config.state_dir / CACHE_FILE)
-    trust = Trust(followed.server_keys or config.state_dir / PINNED_FILE, cache)
+    trust = Trust(follow.server_keys or config.state_dir / PINNED_FILE, cache)
     facts = {
         "version": __version__,
         "kernel": platform.release(),
@@ -61,7 +42,7 @@ def server_source(config: Config, host: Host, followed: Followed) -> ServerSourc
     }
     return ServerSource(
         client,
-        Belief(HostName(followed.host), trust, cache),
+        Belief(name, trust, cache),
         facts,
         reconnect=Backoff(2.0, 60.0),
         retry=Backoff(1.0, 30.0),

@@ -27,9 +27,9 @@ from ctherd.errors import ConfigurationError, NotFound
 from ctherd.main.agent import run_agent
 from ctherd.main.config import Config
 from ctherd.main.core import private_directory, ring_of
-from ctherd.main.follow import Followed, server_source
+from ctherd.main.follow import server_source
 from ctherd.main.server import Running, serving
-from ctherd.main.server_config import ServerOptions, TlsOptions
+from ctherd.main.server_config import FollowOptions, ServerOptions, TlsOptions
 from ctherd.main.wiring import Host
 from ctherd.private_file import read_private, replace_private
 
@@ -46,21 +46,20 @@ def run_up(config: Config, reload: Callable[[], Config]) -> int:
     options = _local(config.server, name)
     directory = private_directory(options.state_dir)
     with bind(options.listen.host, options.listen.port) as bound:
-        url = url_of(bound, "http")
-        followed = Followed(
-            url,
-            name,
+        follow = FollowOptions(
+            server=url_of(bound, "http"),
+            host=name,
             token_file=_token(directory, _AGENT_TOKEN_FILE, Grant(host=name)),
             server_keys=_pinned_keys(directory),
         )
         admin = Grant(user="admin", project=PROJECT, roles=("admin",), description="ctherd up")
         _token(directory, ADMIN_TOKEN_FILE, admin)
 
-        def follow(host: Host) -> Source:
-            return server_source(config, host, followed)
+        def source(host: Host) -> Source:
+            return server_source(config, host, follow)
 
         companion = _Companion(options, bound, lambda: _local(reload().server, name))
-        return run_agent(config, reload, follow, companion)
+        return run_agent(config, reload, source, companion)
 
 
 class _Companion:
