@@ -4,8 +4,10 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,6 +19,7 @@ from ctherd.testing.memory_store import Fault, MemoryStore
 from tests.api.server import Client, Server, error_of, helpers_of, running
 
 OURS = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+METRICS = Path(__file__).parents[2] / "docs" / "metrics.md"
 TFTP = {"conntrack_helper": {"protocol": "udp", "port": 69, "helper": "tftp"}}
 
 
@@ -221,11 +224,17 @@ async def test_metrics(client: Client) -> None:
     await client.ask("GET", f"/v2.0/routers/{router['id']}")
     await client.ask("GET", "/v2.0/routers/nothing")
     assert error_of(await client.ask("GET", "/metrics"))[0] == 403
+    await client.ask("GET", "/healthz")
     text = (await client.ask("GET", "/metrics", who="admin")).text
     routes = 'ctherd_api_requests_total{method="GET",route="/v2.0/routers/{id}",status="%d"} 1.0'
     assert routes % 200 in text and routes % 404 in text
     assert 'ctherd_api_request_seconds_count{method="POST",route="/v2.0/routers"} 1.0' in text
     assert router["id"] not in text
+    assert 'route="/healthz",status="200"' in text
+    families = text_string_to_metric_families(text)
+    names = {each.name for family in families for each in family.samples}
+    served = {re.sub("_(bucket|count|sum)$", "", each) for each in names if "_created" not in each}
+    assert served == set(re.findall(r"`(ctherd_api_\w+)", METRICS.read_text()))
 
 
 async def test_docs_come_from_this_server_alone(client: Client) -> None:

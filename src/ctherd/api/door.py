@@ -48,9 +48,9 @@ class Door:
             request_id.current.reset(token)
 
     def _tell(self, scope: Scope, visit: "_Visit") -> None:
-        seconds = time.perf_counter() - visit.began
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.answered(scope.get(ROUTE, "other"), method, visit.status, seconds)
+        seconds = visit.answered_s - visit.began_s
+        self._metrics.answered(_route(scope), method, visit.status, seconds)
         if _log.isEnabledFor(logging.INFO):
             caller = scope.get(CALLER)
             _log.info(
@@ -63,13 +63,19 @@ class Door:
             )
 
 
+def _route(scope: Scope) -> str:
+    """Return which route answered, without any id: a label has few values."""
+    found: str | None = scope.get(ROUTE) or getattr(scope.get("route"), "path", None)
+    return found or "other"
+
+
 class _Visit:
     """One request: its id, and the status of its answer (0: none yet)."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
         self._id = request_id.draw()
-        self.began = time.perf_counter()
+        self.began_s = self.answered_s = time.perf_counter()
         self.status = 0
         # As it came over the wire: what it spells may hold line feeds.
         self.path = (scope.get("raw_path") or b"").decode("latin-1")
@@ -82,6 +88,7 @@ class _Visit:
         """Pass *message* on; the head of an answer gets the id."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.answered_s = time.perf_counter()
             head = (request_id.HEADER, self._id.encode("ascii"))
             message["headers"] = [*message.get("headers", ()), head]
         await self._send(message)

@@ -17,7 +17,7 @@ class ApiMetrics:
         )
         self._seconds = Histogram(
             "ctherd_api_request_seconds",
-            "Time from a request's head to the end of its answer, by route and method.",
+            "Time from a request to the head of its answer, by route and method.",
             ["route", "method"],
             buckets=_BUCKETS,
             registry=registry,
