@@ -8,7 +8,8 @@ import pytest
 
 from ctherd.service.helper_edits import CREATE
 from ctherd.store.port import Put
-from tests.api.server import Client, Server, error_of, helpers_of
+from ctherd.testing.memory_store import MemoryStore
+from tests.api.server import Client, Server, error_of, helpers_of, running
 
 TFTP = {"protocol": "udp", "port": 69, "helper": "tftp"}
 
@@ -188,6 +189,41 @@ async def test_eight_racing_creates_of_the_same_helper(client: Client) -> None:
     assert sorted(each.status_code for each in answers) == [201] + [400] * 7
     listed = await client.ask("GET", helpers_of(router["id"]))
     assert len(listed.json()["conntrack_helpers"]) == 1
+
+
+async def test_many_creates_of_different_helpers_at_once(client: Client) -> None:
+    """All of them are made: changes of one router take turns, and none is refused for it."""
+    router = await client.router()
+    bodies = [{"conntrack_helper": {**TFTP, "port": port}} for port in range(1, 61)]
+    answers = await asyncio.gather(
+        *(client.ask("POST", helpers_of(router["id"]), body) for body in bodies)
+    )
+    assert {each.status_code for each in answers} == {201}
+    listed = (await client.ask("GET", helpers_of(router["id"]))).json()["conntrack_helpers"]
+    assert sorted(each["port"] for each in listed) == list(range(1, 61))
+
+
+async def test_two_servers_over_one_store() -> None:
+    """Racing through both: no helper is made twice, and none that was answered 201 is lost."""
+    store = MemoryStore()
+    async with running(store) as one, running(store) as two:
+        clients = [Client(one.app()), Client(two.app())]
+        router = await clients[0].router()
+        path = helpers_of(router["id"])
+        await two.mirror.reached(one.mirror.revision)
+        bodies = [{"conntrack_helper": {**TFTP, "port": port}} for port in (1, 2, 3, 4)]
+        answers = await asyncio.gather(
+            *(client.ask("POST", path, body) for body in bodies for client in clients)
+        )
+        assert sorted(each.status_code for each in answers) == [201] * 4 + [400] * 4
+        made = {
+            each.json()["conntrack_helper"]["id"] for each in answers if each.status_code == 201
+        }
+        await one.mirror.reached(two.mirror.revision)
+        await two.mirror.reached(one.mirror.revision)
+        for client in clients:
+            listed = (await client.ask("GET", path)).json()["conntrack_helpers"]
+            assert {each["id"] for each in listed} == made
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])

@@ -179,6 +179,8 @@ async def test_the_links_of_a_page(client: Client, router: str) -> None:
     assert links["next"].geturl().startswith(f"http://ctherd.test{path}?")
     partial = (await client.ask("GET", f"{path}?limit=5")).json()["conntrack_helpers_links"]
     assert [each["rel"] for each in partial] == ["previous"]
+    back = (await client.ask("GET", f"{path}?limit=5&page_reverse=True")).json()
+    assert [each["rel"] for each in back["conntrack_helpers_links"]] == ["next"]
 
 
 @pytest.mark.parametrize("query", ["", "limit=0", "marker=x", "page_reverse=True"])

@@ -279,6 +279,32 @@ async def test_racing_creates_never_exceed_a_quota(server: Server, client: Clien
     assert sorted(each.status_code for each in answers) == [201] * 5 + [409] * 7
 
 
+async def test_racing_creates_count_helpers_from_before_the_quota(
+    server: Server, client: Client
+) -> None:
+    """One helper without a slot, a quota of three, twelve at once: exactly two are made."""
+    routers = [(await client.router())["id"] for _ in range(12)]
+    await client.helper(routers[0])
+    server.profile = Profile(quota_per_project=3)
+    body = {"conntrack_helper": {"protocol": "tcp", "port": 21, "helper": "ftp"}}
+    answers = await asyncio.gather(
+        *(client.ask("POST", helpers_of(router), body) for router in routers)
+    )
+    assert sorted(each.status_code for each in answers) == [201] * 2 + [409] * 10
+
+
+async def test_a_quota_that_was_lowered(server: Server, client: Client) -> None:
+    """Whatever numbers the slots have: who has as many as he may gets no more."""
+    server.profile = Profile(quota_per_project=1000)
+    router = (await client.router())["id"]
+    for port in range(1, 4):
+        await client.helper(router, port=port)
+    server.profile = Profile(quota_per_project=3)
+    body = {"conntrack_helper": {"protocol": "tcp", "port": 21, "helper": "ftp"}}
+    answer = await client.ask("POST", helpers_of(router), body)
+    assert error_of(answer)[0:2] == (409, "OverQuota")
+
+
 async def test_what_the_profile_does_not_allow(server: Server, client: Client) -> None:
     """A helper that needs a role, or destinations, is refused to those who lack them."""
     server.profile = Profile(

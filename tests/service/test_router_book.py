@@ -52,6 +52,21 @@ async def test_a_server_that_starts_reads_what_this_one_remembers(seed: int) -> 
         fresh.close()
 
 
+async def test_a_record_under_another_routers_key() -> None:
+    """Sealed by us, but for another router: it is not this one's."""
+    async with running() as server:
+        client = Client(server.app())
+        one, other = await client.router(), await client.router()
+        stored = await server.store.get(f"router/{one['id']}")
+        assert stored is not None
+        swapped = [Put(f"router/{other['id']}", stored.value)]
+        revision = await server.store.commit([], swapped, write_id="forger")
+        assert isinstance(revision, int)
+        await server.mirror.reached(revision)
+        with pytest.raises(RecordUnsound):
+            server.book.find(other["id"])
+
+
 async def test_what_others_wrote_is_never_taken_for_ours() -> None:
     """A record that comes while ours is under way is read and verified like any other."""
     async with running() as server:
