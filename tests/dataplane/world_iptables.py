@@ -11,6 +11,7 @@ from ctherd.dataplane.iptables import names, side
 from ctherd.dataplane.iptables import rule as rules
 from ctherd.dataplane.iptables.dataplane import IptablesDataplane
 from ctherd.dataplane.iptables.lock import XtablesLock
+from ctherd.dataplane.iptables.programs import Programs
 from ctherd.dataplane.iptables.rule import Rule
 from ctherd.dataplane.iptables.variant import Variant
 from ctherd.model.assignment import AssignmentKey
@@ -40,6 +41,11 @@ class IptablesWorld:
     @property
     def names(self) -> names.Names:
         return names.names_of(self.tag)
+
+    @property
+    def programs(self) -> Programs:
+        """The programs as the dataplane runs them."""
+        return Programs(self.variant, XtablesLock(self.lock).environment)
 
     def stranger(self, family: Family, *words: str) -> None:
         """Let somebody else run iptables on the raw table."""

@@ -76,8 +76,9 @@ class Commit:
         everything = self._after_changes()
         clashing = clashes(everything, [each.key for each in self._transaction.changes])
         self._target = {key: each for key, each in everything.items() if key not in clashing}
-        for family in Family:
-            self._bring(family)
+        unfinished = [error for family in Family if (error := self._try_to_bring(family))]
+        if unfinished:
+            raise unfinished[0]
         if self._errors and all(side.empty for side in self._place.sides.values()):
             raise self._errors[0]
         self._place.missed = 0
@@ -109,6 +110,14 @@ class Commit:
         return target
 
     # -- one family ------------------------------------------------------------------------------
+
+    def _try_to_bring(self, family: Family) -> CtherdError | None:
+        """Bring one family to the target; what keeps us from it must not harm the other one."""
+        try:
+            self._bring(family)
+        except CtherdError as error:
+            return error
+        return None
 
     def _bring(self, family: Family) -> None:
         """Bring one family to the target, as far as it lets us."""

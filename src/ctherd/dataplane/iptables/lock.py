@@ -10,11 +10,12 @@ import fcntl
 import os
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from ctherd.errors import DataplaneError, LockHeld
 
@@ -47,11 +48,14 @@ class XtablesLock:
     @property
     def environment(self) -> Mapping[str, str]:
         """What keeps a program from waiting for the lock that we hold."""
-        return {_VARIABLE: self._instead.name}
+        return {_VARIABLE: self._instead}
 
     @cached_property
-    def _instead(self) -> IO[bytes]:
-        return tempfile.NamedTemporaryFile(prefix="ctherd-xtables-")
+    def _instead(self) -> str:
+        fd, name = tempfile.mkstemp(prefix="ctherd-xtables-")
+        os.close(fd)
+        weakref.finalize(self, os.unlink, name)
+        return name
 
     def _open(self) -> int:
         flags = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
