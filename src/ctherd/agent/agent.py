@@ -89,6 +89,7 @@ class Agent:
         reload: Callable[[], None],
         observer: Observer,
         keeper: Keeper,
+        announce: Callable[[], None] = lambda: systemd.notify("READY=1"),
     ) -> None:
         self.service = service
         self._reconciler = service.reconciler
@@ -99,6 +100,7 @@ class Agent:
         self._reload = reload
         self._observer = observer
         self._keeper = keeper
+        self._announce = announce
         self._due: dict[NetnsName, float] = {}
         self._drift_since: dict[NetnsName, float] = {}
         self._failing = Patience(0.05, 30.0)
@@ -134,7 +136,7 @@ class Agent:
                 asyncio.create_task(each)
                 for each in (self.source.run(), self._sweeps(), self._waits(), self._beats())
             ]
-            systemd.notify("READY=1")
+            self._announce()
             _log.info("in sync: %d routers", len(self._reconciler.entries))
             await self._end_of(background)
         finally:

@@ -2,23 +2,25 @@
 
 Each step says what it shows, does it, and checks it; the first check that does not come out ends
 the demo with an error. What an outsider would do is done with ``nft``; what a user would do, with
-``ctherd``. Nothing here knows how ctherd does it.
+``ctherd up`` and HTTP. Nothing here knows how ctherd does it.
 """
 
 import os
-import re
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, TextIO
+from typing import Any, ClassVar, Final, TextIO
 
 from ctherd.errors import CtherdError, PrivilegeMissing
 from ctherd.lab import extras, kernel, witness
 from ctherd.lab.command_line import CTHERD, CommandLine
 from ctherd.lab.lab import Lab
+from ctherd.lab.rest import Rest
 from ctherd.lab.story import Story
 from ctherd.lab.transfers import (
     FTP_ACTIVE_V4,
@@ -31,11 +33,14 @@ from ctherd.lab.transfers import (
 )
 from ctherd.lab.witness import Table, Watch
 from ctherd.model.catalog import Helper, Protocol, by_name
-from ctherd.process import Completed
+from ctherd.process import Child, Completed
 
-_FTP: Final = "{helper: ftp, protocol: tcp, port: 21}"
-_TFTP: Final = "{helper: tftp, protocol: udp, port: 69}"
-_IMPOSSIBLE: Final = "{helper: amanda, protocol: tcp, port: 10080}"
+_FTP: Final = {"helper": "ftp", "protocol": "tcp", "port": 21}
+_TFTP: Final = {"helper": "tftp", "protocol": "udp", "port": 69}
+_IMPOSSIBLE: Final = {"helper": "amanda", "protocol": "tcp", "port": 10080}
+
+_ROUTERS: Final = "/v2.0/routers"
+_WAIT_S: Final = 10
 
 _ROUND: Final = 20
 """Transfers that are waited for before, while and after the agent is dead."""
@@ -119,23 +124,30 @@ class Demo:
         self._all_fail(WAYS)
 
     def declare(self) -> None:
-        """Show that every way works once it is declared, and that applying again is nothing."""
-        self.story.step("Declare two helpers, and apply")
-        self._write_herd(_FTP, _TFTP)
+        """Show that every way works once it is declared over HTTP, and how soon."""
+        self.story.step("Start ctherd without any set-up, and declare two helpers over HTTP")
         self.command.configure()
-        self._ctherd("plan", expect=2)
-        self._ctherd("apply", "--yes")
-        before = self._table()
-        self._ctherd("plan", expect=0)
-        self._ctherd("apply", "--yes")
-        self._check(self._table() == before, "applying again changed the table")
-        self.story.outcome("The second time there was nothing to change")
-        self._all_work(WAYS)
+        with self._up() as up, self._rest() as rest:
+            placements = [{"host": socket.gethostname(), "netns": self.lab.net.router.name}]
+            router = {"name": "edge", "placements": placements}
+            rest.ask("POST", _ROUTERS, {"router": router}, expect=201)
+            with Watch.of(self.lab.net.router) as watch:
+                answer = rest.ask("POST", self._helpers(rest), _body(_FTP), expect=201)
+                came = watch.next()
+            self._check(came.added, "the table did not come")
+            self.story.outcome(
+                f"Answered after {answer.took_ms:.1f} ms; in the kernel, as nft monitor saw it, "
+                f"{(came.time_s - answer.asked_s) * 1000:.1f} ms after it was asked"
+            )
+            self._declare(rest, _TFTP, "active")
+            self.command.run("show", "--server", self._url())
+            self._all_work(WAYS)
+            self.command.end(up)
 
     def others_are_refused(self) -> None:
         """Show that the kernel refuses everybody else while an agent owns the table."""
         self.story.step("An agent guards the table: whoever edits it is refused by the kernel")
-        with self.command.agent() as agent:
+        with self._up() as agent:
             before = self._table()
             self._is_refused("delete", "element", "inet", "ctherd", "assign", "{ tcp . 21 }")
             self._is_refused("delete", "table", "inet", "ctherd")
@@ -150,7 +162,7 @@ class Demo:
     def others_are_repaired(self) -> None:
         """Show that without ownership the same flush hits, and is repaired at once."""
         self.story.step("The same without ownership: the flush hits, and is repaired")
-        with self.command.agent("--no-own-table") as agent:
+        with self._up("--no-own-table") as agent:
             before = self._table().lines
             gap_ms = self._flush_and_wait()
             self._check(self._table().lines == before, "the table is not what it was before")
@@ -162,15 +174,15 @@ class Demo:
 
     def the_impossible_is_refused(self) -> None:
         """Show that what no kernel can do is refused before anything is touched."""
-        self.story.step("What no kernel can do is refused by line and column; nothing is touched")
-        before = self._table()
-        text = self._write_herd(_FTP, _TFTP, _IMPOSSIBLE)
-        refusal = self._ctherd("apply", "--yes", expect=1)
-        line = text[: text.index(_IMPOSSIBLE)].count("\n") + 1
-        place = re.search(rf"{self.command.herd.name}:{line}:\d+", refusal.output)
-        self._check(place is not None, f"the refusal does not name line {line}")
-        self._check(self._table() == before, "the table changed although the file was refused")
-        self.story.outcome(f"Refused at {place and place[0]}; the table is as it was")
+        self.story.step("What no kernel can do is refused with the reason; nothing is touched")
+        with self._up() as up, self._rest() as rest:
+            before = self._table()
+            refusal = rest.ask("POST", self._helpers(rest), _body(_IMPOSSIBLE), expect=400)
+            words = str(refusal.body["NeutronError"]["message"])
+            self._check("udp" in words, f"the refusal does not say what is possible: {words}")
+            self._check(self._table() == before, "the table changed although it was refused")
+            self.story.outcome("Refused; the table is as it was")
+            self.command.end(up)
 
     def one_is_isolated(self) -> None:
         """Show that one helper that may not or cannot be leaves its neighbours alone."""
@@ -184,16 +196,14 @@ class Demo:
         else:
             self.story.step("One helper is refused by this kernel; its neighbours stay")
         self._isolate(*refused)
-        self.command.configure()
 
     def killed_without_a_gap(self) -> None:
         """Show that transfers and table survive the agent's death and return."""
         self.story.step("The agent is killed and restarted, while transfers go on")
-        self._write_herd(_FTP, _TFTP)
-        self._ctherd("apply", "--yes")
+        self.command.configure()
         router = self.lab.net.router
         with (
-            self.command.agent() as first,
+            self._up() as first,
             Watch.of(router) as watch,
             self.lab.loop(FTP_PASSIVE_V4) as passive,
             self.lab.loop(FTP_ACTIVE_V4) as active,
@@ -204,7 +214,7 @@ class Demo:
             first.kill()
             self.story.say(f"$ kill -9 {first.pid}")
             attempts += _follow(loops)
-            with self.command.agent() as second:
+            with self._up() as second:
                 attempts += _follow(loops)
                 for loop in loops:
                     attempts += loop.finish()
@@ -220,46 +230,61 @@ class Demo:
                 self.command.end(second)
 
     def withdraw(self) -> None:
-        """Show that an empty declaration leaves nothing in the kernel."""
-        self.story.step("Withdraw: an explicitly empty list leaves nothing behind")
-        self._write_herd()
-        self._ctherd("apply", "--yes")
-        ruleset = self.lab.net.router.run(["nft", "list", "ruleset"]).stdout
-        self._check("ctherd" not in ruleset, f"something of ctherd is left: {ruleset}")
-        self.story.outcome("nft list ruleset shows no trace of ctherd in the router")
-        self._all_fail(WAYS)
+        """Show that a router which is deleted leaves nothing in the kernel."""
+        self.story.step("Withdraw: a router that is deleted leaves nothing behind")
+        with self._up() as up, self._rest() as rest:
+            path = f"{_ROUTERS}/{self._router(rest)}?wait={_WAIT_S}"
+            rest.ask("DELETE", path, expect=204)
+            ruleset = self.lab.net.router.run(["nft", "list", "ruleset"]).stdout
+            self._check("ctherd" not in ruleset, f"something of ctherd is left: {ruleset}")
+            self.story.outcome("nft list ruleset shows no trace of ctherd in the router")
+            self._all_fail(WAYS)
+            self.command.end(up)
 
     # -- what the steps are made of --------------------------------------------------------------
 
     def _isolate(self, helper: Helper, protocol: Protocol) -> None:
-        port = helper.usual_ports[0]
-        entry = f"{{helper: {helper.name}, protocol: {protocol}, port: {port}}}"
-        self._write_herd(_FTP, entry, _TFTP)
-        self._ctherd("apply", "--yes", expect=1)
-        listing = "\n".join(self._table().lines)
-        self._check(helper.name not in listing, f"{helper.name} is in the table: {listing}")
-        self.story.outcome(f"{helper.name} is not in the table")
-        self._all_work((FTP_ACTIVE_V4, FTP_PASSIVE_V4, TFTP_V4))
+        entry = {
+            "helper": helper.name,
+            "protocol": protocol.value,
+            "port": helper.usual_ports[0],
+        }
+        with self._up() as up, self._rest() as rest:
+            made = self._declare(rest, entry, "denied", "error")
+            listing = "\n".join(self._table().lines)
+            self._check(helper.name not in listing, f"{helper.name} is in the table: {listing}")
+            self.story.outcome(f"{helper.name} is not in the table")
+            self._all_work((FTP_ACTIVE_V4, FTP_PASSIVE_V4, TFTP_V4))
+            member = f"{self._helpers(rest)}/{made['id']}?wait={_WAIT_S}"
+            rest.ask("DELETE", member, expect=204)
+            self.command.end(up)
 
-    def _write_herd(self, *helpers: str) -> str:
-        entries = "".join(f"\n      - {helper}" for helper in helpers) or " []"
-        text = (
-            "version: 1\n"
-            "routers:\n"
-            "  - name: edge\n"
-            f"    netns: {self.lab.net.router.name}\n"
-            f"    helpers:{entries}\n"
-        )
-        # By renaming: an agent that watches never sees half of it.
-        draft = self.command.herd.with_suffix(".draft")
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(self.command.herd)
-        self.story.say("herd.yaml:")
-        self.story.quote(text)
-        return text
+    def _declare(self, rest: Rest, helper: dict[str, Any], *statuses: str) -> dict[str, Any]:
+        path = f"{self._helpers(rest)}?wait={_WAIT_S}"
+        answer = rest.ask("POST", path, _body(helper), expect=201)
+        made: dict[str, Any] = answer.body["conntrack_helper"]
+        fitting = made["status"] in statuses
+        self._check(fitting, f"its status is {made['status']}: {made['status_reason']}")
+        reason = f": {made['status_reason']}" if made["status_reason"] else ""
+        self.story.outcome(f"{helper['helper']} is {made['status']}{reason}")
+        return made
 
-    def _ctherd(self, command: str, *options: str, expect: int = 0) -> Completed:
-        return self.command.run(command, "-f", str(self.command.herd), *options, expect=expect)
+    def _router(self, rest: Rest) -> str:
+        (router,) = rest.ask("GET", f"{_ROUTERS}?name=edge&fields=id").body["routers"]
+        return str(router["id"])
+
+    def _helpers(self, rest: Rest) -> str:
+        return f"{_ROUTERS}/{self._router(rest)}/conntrack_helpers"
+
+    def _up(self, *options: str) -> AbstractContextManager[Child]:
+        return self.command.daemon("up", "--listen", "127.0.0.1:0", *options)
+
+    def _rest(self) -> AbstractContextManager[Rest]:
+        token = (self.command.server_state / "admin-token").read_text(encoding="ascii").strip()
+        return Rest.at(self.story, self._url(), token)
+
+    def _url(self) -> str:
+        return (self.command.server_state / "url").read_text(encoding="ascii").strip()
 
     def _nft(self, *words: str, check: bool = True) -> Completed:
         completed = self.lab.net.router.run(["nft", *words], check=check)
@@ -313,6 +338,10 @@ class Demo:
     def _check(self, came_out: bool, otherwise: str) -> None:
         if not came_out:
             raise StepFailed(otherwise)
+
+
+def _body(helper: dict[str, Any]) -> dict[str, Any]:
+    return {"conntrack_helper": helper}
 
 
 def _follow(loops: Sequence[Loop]) -> list[Attempt]:

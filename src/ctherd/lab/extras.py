@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from ctherd.errors import ConfigurationError
 
-_NEEDED = ("pyftpdlib", "tftpy")
+_NEEDED = ("pyftpdlib", "tftpy", "uvicorn")
 
 
 def require() -> None:

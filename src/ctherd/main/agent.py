@@ -41,6 +41,9 @@ class Companion(Protocol):
     def running(self) -> AbstractAsyncContextManager[asyncio.Future[None]]:
         """Run while the context lasts; the future is done only if it ends by itself."""
 
+    def announce(self) -> None:
+        """Say, now or soon, that all of it is ready: the agent is."""
+
     def reload(self) -> None:
         """Read the configuration again."""
 
@@ -56,6 +59,9 @@ class _Alone:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Future[None]]:
         yield asyncio.get_running_loop().create_future()
+
+    def announce(self) -> None:
+        systemd.notify("READY=1")
 
     def reload(self) -> None: ...
 
@@ -104,7 +110,8 @@ def run_agent(
             take_over()
             beside.reload()
 
-        agent = _agent(config, reload_all, host, source, metrics, FdStore(host, kept.values()))
+        store = FdStore(host, kept.values())
+        agent = _agent(config, reload_all, host, source, metrics, store, beside.announce)
         counting = expectations.run if config.metrics is not None else None
         with asyncio.Runner(loop_factory=beside.new_loop) as runner:
             runner.run(_run_beside(beside, _run(agent, metrics, counting)))
@@ -160,6 +167,7 @@ def _agent(
     source: Source,
     metrics: Metrics,
     store: FdStore,
+    announce: Callable[[], None],
 ) -> Agent:
     return Agent(
         host.service,
@@ -170,6 +178,7 @@ def _agent(
         reload=reload,
         observer=metrics,
         keeper=store,
+        announce=announce,
     )
 
 

@@ -21,7 +21,7 @@ from ctherd.main.core import Core, opened_core
 from ctherd.main.http import listening_tls, tls_files
 from ctherd.main.log import set_up_log
 from ctherd.main.server_config import ServerOptions
-from ctherd.main.services import Adjustable, opened_services
+from ctherd.main.services import Adjustable, Services, opened_services
 from ctherd.signing.key_file import KEY_FILE, load_ring
 
 _log: Final = logging.getLogger(__name__)
@@ -71,9 +71,13 @@ class Running:
     """
 
     def __init__(
-        self, core: Core, url: str, http: asyncio.Task[None], on_reload: Callable[[], None]
+        self,
+        services: Services,
+        url: str,
+        http: asyncio.Task[None],
+        on_reload: Callable[[], None],
     ) -> None:
-        self.core = core
+        self.services = services
         self.url = url
         self.http = http
         self._on_reload = on_reload
@@ -128,7 +132,7 @@ async def serving(
         try:
             await _started(listener, http)
             _log.info("serving at %s, in epoch %d of the store", url, core.keys.epoch)
-            yield Running(core, url, http, adjust)
+            yield Running(services, url, http, adjust)
         finally:
             following.cancel()
             listener.stop()

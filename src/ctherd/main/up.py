@@ -8,7 +8,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Final
 
 import uvloop
 
+from ctherd import systemd
 from ctherd.agent.source import Source
 from ctherd.agent.trust import PINNED_FILE
 from ctherd.api.listener import bind, url_of
@@ -31,9 +32,12 @@ from ctherd.main.follow import server_source
 from ctherd.main.server import Running, serving
 from ctherd.main.server_config import FollowOptions, ServerOptions, TlsOptions
 from ctherd.main.wiring import Host
+from ctherd.model.router import HostName
 from ctherd.private_file import read_private, replace_private
 
 _AGENT_TOKEN_FILE: Final = "agent-token"
+_FOUND_S: Final = 20.0
+_LOOK_EVERY_S: Final = 0.02
 
 
 def run_up(config: Config, reload: Callable[[], Config]) -> int:
@@ -58,22 +62,30 @@ def run_up(config: Config, reload: Callable[[], Config]) -> int:
         def source(host: Host) -> Source:
             return server_source(config, host, follow)
 
-        companion = _Companion(options, bound, lambda: _local(reload().server, name))
+        companion = _Companion(
+            HostName(name), options, bound, lambda: _local(reload().server, name)
+        )
         return run_agent(config, reload, source, companion)
 
 
 class _Companion:
-    """The server beside the agent."""
+    """The server beside the agent, which is called *host* there."""
 
     log_filters = (RequestIdFilter(),)
 
     def __init__(
-        self, options: ServerOptions, bound: socket.socket, reload: Callable[[], ServerOptions]
+        self,
+        host: HostName,
+        options: ServerOptions,
+        bound: socket.socket,
+        reload: Callable[[], ServerOptions],
     ) -> None:
+        self._host = host
         self._options = options
         self._bound = bound
         self._reload = reload
         self._running: Running | None = None
+        self._announcing: asyncio.Task[None] | None = None
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop that both work in."""
@@ -89,7 +101,24 @@ class _Companion:
             try:
                 yield running.http
             finally:
+                if self._announcing is not None:
+                    self._announcing.cancel()
                 address.unlink(missing_ok=True)
+
+    def announce(self) -> None:
+        """Say that all is ready as soon as the agent has found the server.
+
+        A request that waits for the agent would else be told that nobody is there.
+        """
+        self._announcing = asyncio.create_task(self._announce(), name="announce")
+
+    async def _announce(self) -> None:
+        assert self._running is not None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FOUND_S):
+                while not self._running.services.feed.is_watched_by(self._host):
+                    await asyncio.sleep(_LOOK_EVERY_S)
+        systemd.notify("READY=1")
 
     def reload(self) -> None:
         """Read the configuration again."""
