@@ -1,7 +1,7 @@
 """An agent's real source over a scripted kernel: everything but the loop that waits for events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -46,9 +46,11 @@ class ScriptedHost:
         silence_s: float = 20.0,
         first_s: float = 0.05,
         longest_s: float = 0.5,
+        tls: Mapping[str, Path] | None = None,
     ) -> AsyncIterator["ScriptedAgent"]:
-        """Run an agent that follows *url*."""
-        address = ServerAddress(url, self.name, token_file=self.directory / "token")
+        """Run an agent that follows *url*, by its token or by what *tls* has of it."""
+        known = tls or {"token_file": self.directory / "token"}
+        address = ServerAddress(url, self.name, **known)
         client = ServerClient(address, silence_s=silence_s)
         cache = DocumentCache(self.directory / CACHE_FILE)
         belief = Belief(self.name, Trust(pinned, cache), cache)

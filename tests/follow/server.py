@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -48,6 +49,9 @@ class Tokens:
     """Believes tokens that say who they are: ``host:NAME``, ``admin``, ``member:PROJECT``."""
 
     async def authenticate(self, credentials: Credentials) -> Caller:
+        if credentials.certificate_host:
+            name = credentials.certificate_host
+            return Caller(f"agent of {name}", None, frozenset(), "tls", HostName(name))
         token = credentials.headers.get("authorization", "").removeprefix("Bearer ")
         kind, _, name = token.partition(":")
         if kind == "host":
@@ -224,10 +228,11 @@ def _helpers(assignments: Iterable[Assignment]) -> Mapping[Any, DeclaredHelper]:
 class Listening:
     """The real HTTP server in this event loop, on a port that stays the same over restarts."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         bound = bind("127.0.0.1", 0)
         self.port: int = bound.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         bound.close()
 
     def serve(self, server: Server) -> AbstractAsyncContextManager[None]:
@@ -236,7 +241,7 @@ class Listening:
     @asynccontextmanager
     async def serve_app(self, app: ASGIApp, end: Callable[[], None]) -> AsyncIterator[None]:
         """Serve *app*; *end* ends its streams."""
-        listener = Listener(app, bind("127.0.0.1", self.port), None)
+        listener = Listener(app, bind("127.0.0.1", self.port), self._tls)
         task = asyncio.create_task(listener.serve())
         await listener.started()
         try:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ctherd.errors import JournalError
+from ctherd.model.assignment import Assignment, AssignmentId
 from ctherd.model.status import State
 from ctherd.testing.memory_store import MemoryStore
 from tests.agent.statements import NEXT, SIGNER, STRANGER, gone, manifest, wanted
@@ -191,3 +193,55 @@ async def test_lies_in_the_store_are_refused_and_shown(tmp_path: Path, how: str)
         assert refused["router"] == "r1" and refused["reason"]
         assert server.board.of(router)[FTP.id].state is State.ERROR
         assert agent.ports("q1") == {21, 69}
+
+
+async def test_what_a_host_could_not_write_down_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: nothing is enforced that a restart would not know; it is asked for again."""
+    async with Liar().serve() as liar, following(liar, tmp_path) as agent:
+
+        def full(*_: object, **__: object) -> None:
+            raise JournalError("no space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(agent.belief._cache, "keep", full)
+            liar.say(document("r1/q1", wanted("r1", "q1", FTP, TFTP, version=(1, 6)), 8))
+            assert await becomes(lambda: len(liar.asked) == 2 and liar.heard)
+            assert agent.ports("q1") == {21}
+        assert liar.asked[1] == {}
+        liar.say(document("r1/q1", wanted("r1", "q1", FTP, TFTP, version=(1, 6)), 8))
+        assert await becomes(lambda: agent.ports("q1") == {21, 69})
+
+
+async def test_large_reports_are_sent_in_parts(tmp_path: Path) -> None:
+    """No report has more than a server reads at once."""
+    async with Liar().serve() as liar, following(liar, tmp_path) as agent:
+        names = [f"n{number}" for number in range(30)]
+        for name in names:
+            agent.host.kernel.create(name)
+        many = [
+            Assignment(AssignmentId(f"tcp/{port}"), "ftp", FTP.protocol, port)
+            for port in range(1000, 1100)
+        ]
+        liar.say(*(document(f"r/{name}", wanted("r", name, *many), 8) for name in names))
+        assert await becomes(lambda: {each["netns"] for each in liar.last("routers")} >= set(names))
+        sizes = [
+            sum(len(each["assignments"]) for each in report["routers"]) for report in liar.reports
+        ]
+        assert max(sizes) <= 1000
+
+
+@pytest.mark.parametrize("name", ["r1/q1\nERROR all is lost", "x" * 10_000, 7, None])
+async def test_no_hint_writes_into_the_log(
+    tmp_path: Path, name: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What nobody signed stands in no line of the log that it could break or fill."""
+    async with Liar().serve() as liar, following(liar, tmp_path) as agent:
+        liar.say({"type": "document", "document": name, "envelope": None})
+        assert await becomes(lambda: agent.belief.refused)
+        newer = document("r1/q1", wanted("r1", "q1", FTP, TFTP, version=(1, 6)))
+        liar.say({**newer, "request": name})
+        assert await becomes(lambda: agent.ports("q1") == {21, 69})
+    assert "all is lost" not in caplog.text
+    assert max(map(len, caplog.text.splitlines())) < 1000

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ctherd.api.stream import stream
+from ctherd.model.router import HostName
 from ctherd.service.host_metrics import HostMetrics
 from ctherd.service.mailbox import Mailbox
 from ctherd.testing.memory_store import MemoryStore
@@ -94,3 +95,11 @@ async def test_hosts_and_streams_are_counted(tmp_path: Path) -> None:
         assert line in text
     names = set(re.findall(r"^(ctherd_\w+)", text, re.M))
     assert names == set(re.findall(r"`(ctherd_\w+)`", DOCS.read_text()))
+
+
+async def test_a_host_has_few_streams() -> None:
+    """Whoever connects again and again ends what he left open, the oldest first."""
+    async with Server(MemoryStore(), new_signer()) as server:
+        watches = [await server.feed.join(HostName("a"), None) for _ in range(6)]
+        assert [each.mailbox.closed for each in watches] == [True] * 2 + [False] * 4
+        assert server.feed.watching == 4

@@ -86,7 +86,7 @@ class Belief:
         if statement is not None:
             name = statement.id
             kept = Kept(name, statement.version, envelope)
-            self._news[name] = News(statement, kept, str(message.get("request", ""))[:64])
+            self._news[name] = News(statement, kept, _request(message))
         return self.refused.pop(name, None) is not None
 
     def hear_keys(self, message: Message) -> None:
@@ -172,3 +172,9 @@ class Belief:
                 cure="a store goes back to a backup by `ctherd restore`, which begins a new epoch",
             )
         return manifest, shortfall
+
+
+def _request(message: Message) -> str:
+    """Return the request's id, "" if it is nothing to put into a log line."""
+    given = message.get("request")
+    return given[:64] if isinstance(given, str) and given.isprintable() else ""

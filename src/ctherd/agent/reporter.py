@@ -18,7 +18,9 @@ from ctherd.signing.statements import DocumentId
 _log: Final = logging.getLogger("ctherd.agent")
 
 _LARGEST: Final = 200
-"""Documents in one report."""
+"""Documents in one report, at most."""
+_MOST_ASSIGNMENTS: Final = 1000
+"""Of all documents in one report, unless it is a single one: servers bound what they read."""
 
 _HAPPENINGS: Final = 100
 """The oldest ones are dropped, where nobody listens."""
@@ -128,7 +130,15 @@ class Reporter:
 
 
 def _some(words: Words) -> Words:
-    return {each: words[each] for each in list(words)[:_LARGEST]}
+    """Return as many documents as fit into one report, oldest words first, and at least one."""
+    chosen: Words = {}
+    assignments = 0
+    for document, each in words.items():
+        assignments += len(each.get("assignments", ()))
+        if chosen and (len(chosen) >= _LARGEST or assignments > _MOST_ASSIGNMENTS):
+            break
+        chosen[document] = each
+    return chosen
 
 
 def _drop(waiting: Words, sent: Words) -> None:

@@ -26,6 +26,8 @@ from ctherd.signing.statements import DocumentId, HostDocument, Manifest, Tombst
 
 _log: Final = logging.getLogger("ctherd.agent")
 
+_LONGEST_NAME: Final = 512
+
 _OMITTED: Final = "its server omits it and signed no removal; `ctherd confirm` gives it up"
 _UNEXPLAINED: Final = "it was made before, and no document explains it; `ctherd confirm` removes it"
 
@@ -164,7 +166,7 @@ class ServerSource:
         self._make_true()
 
     def _hear_document(self, message: Message) -> None:
-        name = DocumentId(str(message.get("document", "")))
+        name = _hinted_name(message.get("document"))
         if self._belief.hear_document(name, message):
             self._fares.forget(name)
             known = self._belief.statements.statement(name)
@@ -291,6 +293,13 @@ class ServerSource:
         if "/" in name:
             reason = self._belief.refused[name]
             self._reporter.refused(name, _named(name) | {"reason": reason})
+
+
+def _hinted_name(given: object) -> DocumentId:
+    """Return what the server calls a document, "" if that is nothing to put into a log line."""
+    if isinstance(given, str) and len(given) <= _LONGEST_NAME and given.isprintable():
+        return DocumentId(given)
+    return DocumentId("")
 
 
 def _in_words(statement: HostDocument | Tombstone) -> str:

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from ctherd.api.answer import Answer, answer
 from ctherd.api.endpoint import Endpoint, Stream, Visit, whole
-from ctherd.api.limits import Limits
+from ctherd.api.limits import Limits, Places
 from ctherd.api.neutron_errors import NOT_FOUND, Fault, Refused, bad_request
 from ctherd.api.stream import stream
 from ctherd.authz.audit.entry import AuditEntry, Decision
@@ -48,11 +48,12 @@ class HostEndpoints:
     def routes(self, identity: Identity, limits: Limits) -> list[Route]:
         """Return the routes to here."""
         host = f"{_PATH}/{{host}}"
+        report = partial(self.report, Places(limits))
         return [
             Endpoint(identity, limits, self.list).at(_PATH, "GET"),
             Endpoint(identity, limits, self.show_or_forget).at(host, "GET", "DELETE"),
             Endpoint(identity, limits, self.watch).at(f"{host}/watch", "GET"),
-            Endpoint(identity, limits, self.report).at(f"{host}/report", "POST"),
+            Endpoint(identity, limits, report).at(f"{host}/report", "POST"),
         ]
 
     async def list(self, visit: Visit) -> Answer:
@@ -79,14 +80,16 @@ class HostEndpoints:
         leave = partial(self._feed.leave, watch)
         return partial(stream, watch.mailbox, watch.beginning, leave)
 
-    async def report(self, visit: Visit) -> Answer:
-        """Take note of what an agent says."""
+    async def report(self, places: Places, visit: Visit) -> Answer:
+        """Take note of what an agent says, if one of *places* is free."""
         await self._admit_agent("ctherd:report_host", visit)
         try:
             report = read_report(_json(await visit.body()))
         except InvalidDeclaration as error:
             raise bad_request(str(error), "BadRequest") from error
-        await self._reports.take(_host(visit), report, visit.asker)
+        host = _host(visit)
+        with places.one(), places.one_of(host):
+            await self._reports.take(host, report, visit.asker)
         return answer({})
 
     async def _forget(self, visit: Visit) -> Answer:

@@ -34,6 +34,8 @@ _SLICES: Final = 50
 """Heartbeats are spread over their interval, so that a change never waits behind all of them."""
 _CHECKED_AT_ONCE: Final = 32
 """Seals, between two turns of everybody else."""
+_PER_HOST: Final = 4
+"""Streams of one host: it needs one, and may have a few that nobody has noticed the end of."""
 
 
 class Since(NamedTuple):
@@ -77,7 +79,8 @@ class Feed:
         self._verifier = verifier
         self._heartbeat_s = heartbeat_s
         self._capacity = capacity
-        self._watches: dict[HostName, set[Watch]] = defaultdict(set)
+        # In their order: the oldest is let go first.
+        self._watches: dict[HostName, dict[Watch, None]] = defaultdict(dict)
         self._sealed: dict[str, tuple[Revision, Version | None]] = {}
         self._beating: asyncio.Task[None] | None = None
         self._closed = False
@@ -124,7 +127,9 @@ class Feed:
         await self._check_seals(host)
         mailbox = Mailbox(self._capacity)
         watch = Watch(host, self._beginning(host, since), mailbox)
-        self._watches[host].add(watch)
+        self._watches[host][watch] = None
+        for oldest in list(self._watches[host])[:-_PER_HOST]:
+            self.leave(oldest)
         if self._closed:
             mailbox.close()
         return watch
@@ -132,9 +137,10 @@ class Feed:
     def leave(self, watch: Watch) -> None:
         """The stream of *watch* is over; a second time is no error."""
         watch.mailbox.close()
-        self._watches[watch.host].discard(watch)
-        if not self._watches[watch.host]:
-            del self._watches[watch.host]
+        watches = self._watches.get(watch.host, {})
+        watches.pop(watch, None)
+        if not watches:
+            self._watches.pop(watch.host, None)
 
     # -- what a watch begins with ----------------------------------------------------------------
 

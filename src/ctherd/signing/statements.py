@@ -148,7 +148,7 @@ def open_manifest(verifier: Verifier, envelope: Envelope) -> Manifest:
 def _made(make: Callable[[Plain], Statement], payload: Plain) -> Statement:
     try:
         return make(payload)
-    except (KeyError, TypeError, ValueError, InvalidDeclaration) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidDeclaration) as error:
         what = f"a signed {payload['kind']} that cannot be meant: {error!r}"
         raise RemoteProtocolError(what) from error
 
