@@ -259,6 +259,8 @@ def test_a_journal_of_the_first_format_is_carried_over(path: Path) -> None:
     journal.record([Edit(A, EDGE, TAG, forget=(FTP,))])
     journal.close()
     assert reopened(path)[A] == Record(A, EDGE, TAG, {TFTP: ANY})
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("SELECT name FROM sqlite_schema").fetchall() == [("edit",)]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ctherd.dataplane.nftables import layout
 from ctherd.errors import Contended
 from ctherd.netlink.nf_tables import BATCH_BEGIN, TableFlag
+from ctherd.ports import ObserveRequest
 from ctherd.testing.netns import FakeNetns
 from tests.reconcile.machine import FTP, SIP, TFTP, A, B, Machine, router
 
@@ -46,6 +47,18 @@ def test_a_flushed_ruleset_is_restored(machine: Machine) -> None:
         assert report.plan is not None
         assert all(each.lost for each in report.plan.changes)
         assert running.reconciler.reconcile() == []
+    machine.holds(router(A, FTP, SIP))
+
+
+def test_who_looks_beside_us_hides_no_drift(machine: Machine) -> None:
+    """A plan for somebody reads the kernel by the same sockets; we have not seen what it saw."""
+    with machine.process(own_table=False) as running:
+        running.become(router(A, FTP, SIP))
+        assert machine.kernel.netns(A).flush_ruleset() == 0
+        running.dataplane.observe([ObserveRequest(A, machine.records()[A].tag)])
+        (report,) = running.reconciler.reconcile()
+        assert report.plan is not None
+        assert all(each.lost for each in report.plan.changes)
     machine.holds(router(A, FTP, SIP))
 
 

@@ -1,5 +1,10 @@
 """What left the desired state leaves nothing behind, and what is not known yet stays."""
 
+from collections.abc import Sequence
+
+import pytest
+
+from ctherd.model.assignment import Assignment
 from tests.reconcile.machine import FTP, SIP, TFTP, A, B, Machine, router
 
 
@@ -37,3 +42,18 @@ def test_out_of_sync_nothing_is_removed(machine: Machine) -> None:
     with machine.process() as running:
         running.become(router(A, FTP))
     machine.holds(router(A, FTP))
+
+
+@pytest.mark.parametrize("added", [(), (SIP,)])
+def test_what_was_kept_out_of_sync_goes_in_sync(
+    machine: Machine, added: Sequence[Assignment]
+) -> None:
+    """It is not forgotten meanwhile, whether there was something else to commit or not."""
+    with machine.process() as running:
+        running.become(router(A, FTP, TFTP))
+    with machine.process() as running:
+        running.become(router(A, FTP, *added), complete=False)
+        assert running.reconciler.reconcile() == []
+        assert running.reconciler.entries[A].managed.keys() >= {TFTP.key}
+        running.become(router(A, FTP, *added))
+    machine.holds(router(A, FTP, *added))

@@ -116,10 +116,10 @@ class Entry:
         self.recorded_router = edit.router
         self.managed = {**self.managed, **edit.put}
 
-    def settle(self, *, in_sync: bool) -> None:
-        """The plan was empty: nothing has to happen until something changes."""
+    def settle(self) -> None:
+        """The plan was empty, in sync: nothing has to happen until something changes."""
         self.settled = True
-        if in_sync and self.observed is not None and self.observed.ownership is Ownership.OURS:
+        if self.observed is not None and self.observed.ownership is Ownership.OURS:
             # Whatever differed would have been in the plan.
             self.managed = self.desired
             self.observed = self.observed._replace(live=self.desired)

@@ -232,7 +232,9 @@ class Reconciler:
             if plan is None:
                 reports.append(Report(entry.netns, entry.router, error=entry.error, tries=tries))
             elif plan.empty:
-                entry.settle(in_sync=self.in_sync)
+                if self.in_sync:
+                    # Else removals may only be waiting for the complete desired state.
+                    entry.settle()
                 self._drop_if_nothing_is_left(entry)
             else:
                 todo.append((entry, plan))

@@ -25,6 +25,7 @@ from ctherd.netlink.transport import Transport
 from ctherd.netns.directory import Namespace
 from ctherd.ports import (
     Capabilities,
+    Committed,
     Moved,
     Observed,
     ObserveRequest,
@@ -140,7 +141,8 @@ class NftablesDataplane:
             return place
         try:
             generation = place.dialogue.generation()
-            if request.known_generation is not None and self._stands(place, generation):
+            # Whoever asks may have been told of an older state than the one that stands.
+            if request.known_generation == place.told and self._stands(place, generation):
                 return Unchanged(request.netns, generation)
             return self._read(place, request.tag, generation)
         except OSError as error:
@@ -165,7 +167,7 @@ class NftablesDataplane:
     def _read(self, place: Place, tag: Tag | None, generation: int) -> Observation:
         name = place.namespace.name
         table = read_table(place.dialogue)
-        place.generation = generation
+        place.generation = place.told = generation
         if table is None:
             place.learn(Ownership.ABSENT, {}, guarded=False)
             return Observation(name, generation, Ownership.ABSENT)
@@ -212,7 +214,10 @@ class NftablesDataplane:
         if place.generation != transaction.generation and not place.guarded:
             return Moved(transaction.netns)
         try:
-            return commit(place, transaction, self._facts())
+            outcome = commit(place, transaction, self._facts())
+            if isinstance(outcome, Committed):
+                place.told = outcome.generation
+            return outcome
         except OSError as error:
             return _transport_error("commit", transaction.netns, error)
         except CtherdError as error:

@@ -13,7 +13,7 @@ from ctherd.plan.diff import Change
 
 @dataclass(slots=True)
 class Place:
-    """What is known of our table in one netns, true at *generation*.
+    """What is known of our table in one netns, true at *generation*, and *told* at an older one.
 
     While *guarded* holds nobody else can change the table, so it is true at any generation. Only a
     table made with the guard in mind is *claimable*; any other has to be made anew to be guarded.
@@ -24,6 +24,7 @@ class Place:
     namespace: Namespace
     dialogue: Dialogue
     generation: int = 0
+    told: int = 0
     ownership: Ownership = Ownership.ABSENT
     guarded: bool = False
     claimable: bool = False
