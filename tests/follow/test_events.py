@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -70,7 +71,7 @@ async def test_a_user_sees_what_happens_in_his_project(tmp_path: Path, accept: s
         await server.declare("r1", [("a", "q1")], FTP)
         assert await becomes(told(events, type="router", change="declared", router="r1"))
         assert told(events, type="helper", change="declared", router="r1")()
-        expected = {"type": "status", "host": "a", "router": "r1", "helper": FTP.id}
+        expected = {"type": "status", "router": "r1", "helper": FTP.id}
         assert await becomes(told(events, **expected, family="ipv4", status="active"))
         await server.change("r1", TFTP)
         assert await becomes(told(events, type="helper", change="deleted", router="r1"))
@@ -98,6 +99,34 @@ async def test_nobody_sees_what_happens_elsewhere(tmp_path: Path) -> None:
             assert await becomes(told(events, type="status", router="r1", status="active"))
         assert [each["type"] for each in red] == ["in-sync"]
         assert not told(blue, type="host")()
+
+
+async def test_tenants_do_not_learn_where_their_routers_are(tmp_path: Path) -> None:
+    """Not even from the words of a host that refuses a document; administrators see all of it."""
+    listening = Listening()
+    host = ScriptedHost("a-host", tmp_path / "a", "a-netns")
+    async with (
+        Server(MemoryStore(), new_signer()) as server,
+        listening.serve(server),
+        listening_to(listening.url, "member:blue") as tenant,
+        listening_to(listening.url, "admin") as admin,
+        host.agent(listening.url, pin(server, tmp_path / "pin")) as agent,
+    ):
+        await server.declare("r1", [("a-host", "a-netns")], FTP)
+        place = {"host": "a-host", "netns": "a-netns"}
+        assert await becomes(told(admin, type="status", status="active", **place))
+        agent.source.repaired(Report(A, "r1"), 0.0021)  # type: ignore[arg-type]
+        assert await becomes(told(admin, type="repaired", ms=2.1))
+        unbelieved = {"router": "r1", "netns": "a-netns", "reason": "signed for a-host"}
+        body = {"agent": {}, "refused": [unbelieved]}
+        path = "/v1/hosts/a-host/report"
+        said = await ask(listening.url, "POST", path, token="host:a-host", body=body)
+        assert said.status == 200
+        assert await becomes(told(admin, type="refused", reason="signed for a-host", **place))
+        kinds = {"router", "helper", "status", "repaired", "refused"}
+        assert await becomes(lambda: kinds <= {each["type"] for each in tenant})
+        assert not re.search("a-host|a-netns|placements", json.dumps(tenant))
+        assert await becomes(told(admin, placements=[["a-host", "a-netns"]]))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ctherd.lab.namespace import Namespace
+from ctherd.private_file import create_private
 from tests.kernel.host import assigned, becomes
 from tests.served.conftest import MakeNetns
 from tests.served.server import FTP, HERE, TFTP, Site, told
@@ -168,6 +169,23 @@ def test_what_happens_is_watched_live(site: Site, netns: Namespace) -> None:
         while not any("active" in line for line in seen):
             seen.append(watching.read_line(10))
         assert any("tcp/21 ftp declared" in line for line in seen)
+
+
+def test_a_tenant_watches_his_own_routers(site: Site, netns: Namespace) -> None:
+    """He is told the router, and not on which host and in which namespace it is."""
+    with site.up(), site.client() as client:
+        words = ("token", "create", "--user", "eve", "--project", "local", "--role", "reader")
+        file = site.command.directory / "eve.token"
+        create_private(file, site.ctherd(*words).encode())
+        with site.command.watching("watch", "--token-file", str(file)) as watching:
+            assert site.url in watching.read_line(10)
+            router = site.router(client, netns.name, FTP)
+            seen: list[str] = []
+            while not any("active" in line for line in seen):
+                seen.append(watching.read_line(10))
+            assert f"router {router}: helper" in seen[-1]
+            # The router has the name of its netns here.
+            assert not any(f" {netns.name}:" in line for line in seen)
 
 
 @pytest.mark.parametrize("words", [("policy", "sample"), ("key", "export")])

@@ -18,6 +18,8 @@ from ctherd.service.refusals import Forbidden
 from ctherd.signing.canonical import Plain
 
 _RULE: Final = "ctherd:get_events"
+_PLACES_RULE: Final = "ctherd:get_placements"
+_NOBODY: Final = ProjectId("")
 _MOST_LISTENERS: Final = 500
 
 
@@ -39,7 +41,8 @@ class EventEndpoint:
             raise Refused(OVERLOADED)
         as_sse = "text/event-stream" in visit.headers.get("accept", "")
         frame = _sse if as_sse else _ndjson
-        listener = self._happenings.listen(project, frame)
+        places = self._policy.allows(_PLACES_RULE, visit.caller, owned_by(project or _NOBODY))
+        listener = self._happenings.listen(project, frame, sees_places=places)
         return partial(
             stream,
             listener.mailbox,
@@ -54,7 +57,7 @@ class EventEndpoint:
         Raises: Forbidden, Refused.
         """
         asked = visit.query("project")
-        if asked is None and self._policy.allows(_RULE, visit.caller, owned_by(ProjectId(""))):
+        if asked is None and self._policy.allows(_RULE, visit.caller, owned_by(_NOBODY)):
             return None
         project = ProjectId(asked) if asked else visit.caller.project
         if project and self._policy.allows(_RULE, visit.caller, owned_by(project)):

@@ -90,7 +90,7 @@ RULES: Final = (
         "ctherd:get_placements",
         _ADMIN,
         "See on which hosts and in which namespaces a router is",
-        ("GET /v2.0/routers", "GET /v2.0/routers/{id}"),
+        ("GET /v2.0/routers", "GET /v2.0/routers/{id}", "GET /v1/events"),
     ),
     Rule(
         "ctherd:update_placements",

@@ -45,11 +45,18 @@ def _words(event: dict[str, Any]) -> str:
         case "status":
             status = click.style(event["status"], fg=_COLOURS.get(event["status"], "red"))
             reason = f": {event['reason']}" if event["reason"] else ""
-            where = f"{event['host']} {event['netns']}"
-            return f"{where}: helper {event['helper']} {event['family']} {status}{reason}"
+            return f"{_where(event)}: helper {event['helper']} {event['family']} {status}{reason}"
         case "refused":
-            return f"{event['host']} {event['netns']}: document refused: {event['reason']}"
+            why = f": {event['reason']}" if "reason" in event else ""
+            return f"{_where(event)}: document refused{why}"
         case "host":
             return f"host {event['host']} {'is there' if event['alive'] else 'fell silent'}"
     took = f" after {event['ms']:.1f} ms" if event.get("ms") is not None else ""
-    return f"{event['host']} {event['netns']}: {event['type']}{took}: {event['words']}"
+    return f"{_where(event)}: {event['type']}{took}: {event['words']}"
+
+
+def _where(event: dict[str, Any]) -> str:
+    """Say where it happened; tenants are told the router alone."""
+    if "host" in event:
+        return f"{event['host']} {event['netns']}"
+    return f"router {event['router']}"

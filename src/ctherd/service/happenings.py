@@ -1,7 +1,7 @@
 """What happens, for whoever wants to watch: declarations, statuses, repairs, hosts that go silent.
 
-Each event is worked out and encoded once, and only while somebody listens. A listener hears what
-concerns his own project; nothing is kept, so whoever comes late asks the API first.
+Events are worked out only while somebody listens. A listener hears what concerns his own project,
+and where it happens only if he may know; nothing is kept, so whoever comes late asks the API first.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from ctherd.store.port import Batch
 
 _CAPACITY: Final = 1024 * 1024
 _HEARTBEAT_S: Final = 15.0
+_PLACES: Final = frozenset({"host", "netns", "placements"})
 
 Frame = Callable[[Plain], bytes]
 """Spells an event for the wire."""
@@ -34,11 +35,21 @@ Frame = Callable[[Plain], bytes]
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """Somebody who listens; *project* None hears everything."""
+    """Somebody who listens.
+
+    Shape: *project* None hears everything; *sees_places*: he may know hosts and namespaces.
+    """
 
     project: ProjectId | None
     frame: Frame
+    sees_places: bool
     mailbox: Mailbox = field(default_factory=lambda: Mailbox(_CAPACITY))
+
+    def hear(self, event: Plain) -> None:
+        """Take *event*, less what he may not know."""
+        if not self.sees_places:
+            event = _without_places(event)
+        self.mailbox.put(self.frame(event))
 
 
 class Happenings:
@@ -78,11 +89,11 @@ class Happenings:
             with suppress(asyncio.CancelledError):
                 await self._beating
 
-    def listen(self, project: ProjectId | None, frame: Frame) -> Listener:
+    def listen(self, project: ProjectId | None, frame: Frame, *, sees_places: bool) -> Listener:
         """Return a listener that hears *project*, None: everything."""
         if not self._listeners:
             self._look()
-        listener = Listener(project, frame)
+        listener = Listener(project, frame, sees_places)
         self._listeners.add(listener)
         return listener
 
@@ -98,7 +109,7 @@ class Happenings:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
             for listener in self._listeners:
-                listener.mailbox.put(listener.frame({"type": "heartbeat"}))
+                listener.hear({"type": "heartbeat"})
 
     def _look(self) -> None:
         """Learn what is so now: only from there can a change be told."""
@@ -176,7 +187,13 @@ class Happenings:
         event = {"when": utc_now(), "project": project, **event}
         for listener in self._listeners:
             if listener.project is None or (project is not None and listener.project == project):
-                listener.mailbox.put(listener.frame(event))
+                listener.hear(event)
+
+
+def _without_places(event: Plain) -> Plain:
+    """Return *event* for a tenant; why a host refuses a document may name others' hosts, too."""
+    hidden = _PLACES | {"reason"} if event["type"] == "refused" else _PLACES
+    return {name: value for name, value in event.items() if name not in hidden}
 
 
 def _change(before: object, after: object) -> Plain:

@@ -4,7 +4,7 @@ A report is believed for the version that it names and as long as its host is al
 which a placement is judged, first match wins:
 
     the placement is held                         pending: waits for the hosts that it left
-    its host refused the document                 error, in the host's words
+    its host refused the document                 error; why, administrators see at the host
     the host is silent                            stale, and what it said last
     no report yet, or one of an older version     pending
     else                                          what the host said, family by family
@@ -34,6 +34,7 @@ from ctherd.signing.statements import TOMBSTONE, Version
 from ctherd.store.mirror import Mirror
 from ctherd.store.port import Batch, Revision, Stored
 
+_REFUSED: Final = "its host does not believe what it was sent; administrators see why at the host"
 _UNPLACED: Final = HelperStatus(State.PENDING, "the router is not placed on any host")
 
 
@@ -140,7 +141,7 @@ class StatusBoard:
             return _Plain(host, State.PENDING, "waits for the host that it left to withdraw it")
         report = self._report(status_key(router.id, placement))
         if report is not None and report.get("refused"):
-            return _Plain(host, State.ERROR, f"its host refuses it: {report['refused']}")
+            return _Plain(host, State.ERROR, _REFUSED)
         current = report is not None and _version(report) >= Version(self._epoch, router.serial)
         if not self._hosts.is_alive(host):
             return self._silent(host, report if current else None)
