@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -197,17 +198,38 @@ async def test_a_host_reports_on_its_own_documents_alone(tmp_path: Path) -> None
     listening = Listening()
     async with Server(MemoryStore(), new_signer()) as server, listening.serve(server):
         await server.declare("r1", [("a", "q1")], FTP)
-        await server.declare("r2", [("a", "q2")], FTP)
-        await server.withdraw("r2")
-        version = list(server.documents.of_host(HostName("a"))[DocumentId("r2/q2")].version or ())
-        fare = {"router": "r1", "netns": "q1", "version": [1, 1], "assignments": {}}
-        body = {
-            "agent": {},
-            "routers": [fare],
-            "withdrawn": [{"router": "r2", "netns": "q2", "version": version}],
-            "refused": [{"router": "r1", "netns": "q1", "reason": "no"}],
-        }
+        body = await withdrawal(server)
+        body["routers"] = [{"router": "r1", "netns": "q1", "version": [1, 1], "assignments": {}}]
+        body["refused"] = [{"router": "r1", "netns": "q1", "reason": "no"}]
         answer = await ask(listening.url, "POST", "/v1/hosts/b/report", token="host:b", body=body)
         assert answer.status == 200
         assert server.mirror.under("status/") == []
         assert len(server.documents.of_host(HostName("a"))) == 2
+
+
+@pytest.mark.parametrize("other", [[1, 1], [1, 3], [2, 2]])
+async def test_only_the_tombstone_that_stands_is_acknowledged(other: list[int]) -> None:
+    """A late word on an older one takes nothing away, and a status of what goes is not kept."""
+    listening = Listening()
+    async with Server(MemoryStore(), new_signer()) as server, listening.serve(server):
+        body = await withdrawal(server)
+        (words,) = body["withdrawn"]
+        version = words["version"]
+        words["version"] = other
+        body["routers"] = [{"router": "r2", "netns": "q2", "version": other, "assignments": {}}]
+        await ask(listening.url, "POST", "/v1/hosts/a/report", token="host:a", body=body)
+        assert server.mirror.get("doc/a/r2/q2") is not None
+        assert server.mirror.under("status/") == []
+        words["version"] = version
+        await ask(listening.url, "POST", "/v1/hosts/a/report", token="host:a", body=body)
+        assert server.mirror.get("doc/a/r2/q2") is None
+
+
+async def withdrawal(server: Server) -> dict[str, Any]:
+    """Withdraw router r2 from q2 of host a, and return the report that acknowledges it."""
+    await server.declare("r2", [("a", "q2")], FTP)
+    await server.withdraw("r2")
+    version = server.documents.of_host(HostName("a"))[DocumentId("r2/q2")].version
+    assert version is not None
+    withdrawn = {"router": "r2", "netns": "q2", "version": list(version)}
+    return {"agent": {}, "withdrawn": [withdrawn]}

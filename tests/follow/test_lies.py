@@ -1,6 +1,7 @@
 """Whatever somebody says in the server's name, on the wire or in its store: nothing changes."""
 
 import base64
+import errno
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -143,6 +144,26 @@ async def test_a_tombstone_that_is_obeyed_is_acknowledged(tmp_path: Path) -> Non
         assert liar.last("withdrawn") == [{"router": "r1", "netns": "q1", "version": [1, 6]}]
 
 
+async def test_a_tombstone_that_could_not_be_obeyed_is_not_acknowledged(tmp_path: Path) -> None:
+    """The kernel refuses for a while: nobody is told that the router is gone before it is."""
+    async with Liar().serve() as liar, following(liar, tmp_path) as agent:
+        agent.host.kernel.netns("q1").fail_next("send", errno.ENOBUFS)
+        liar.say(
+            document("r1/q1", gone("r1", "q1", version=(1, 6)), 8),
+            document("r2/q2", wanted("r2", "q2", FTP), 9),
+        )
+        assert await becomes(lambda: ("r2", "q2") in reported(liar, "routers"))
+        assert agent.ports("q1") == {21}
+        assert liar.last("withdrawn") == []
+        agent.look_everywhere()
+        assert await becomes(lambda: ("r1", "q1") in reported(liar, "withdrawn"))
+        assert agent.ports("q1") == set()
+
+
+def reported(liar: Liar, part: str) -> list[tuple[str, str]]:
+    return [(each["router"], each["netns"]) for each in liar.last(part)]
+
+
 async def test_keys_are_rotated_under_running_hosts(tmp_path: Path) -> None:
     """A document of the next key is refused until a trusted key says that it may sign."""
     async with Liar().serve() as liar, following(liar, tmp_path) as agent:
@@ -195,6 +216,12 @@ async def test_lies_in_the_store_are_refused_and_shown(tmp_path: Path, how: str)
         assert status.state is State.ERROR
         assert refused["reason"] not in str(status)  # which a tenant reads, and this names hosts
         assert agent.ports("q1") == {21, 69}
+        watch = await server.feed.join(host.name, None)
+        server.feed.leave(watch)
+        last = json.loads(b"".join(watch.beginning).splitlines()[-1])
+        # The server states nothing that it did not seal; a replay it cannot tell.
+        listed = json.loads(last["manifest"]["payload"])["documents"]
+        assert list(listed) == (["r1/q1"] if how == "replay" else [])
 
 
 async def test_what_a_host_could_not_write_down_is_not_lost(
