@@ -15,6 +15,7 @@ from ctherd.plan.safety import Danger, Limits, danger
 from ctherd.ports import Dataplane, Journal, Record
 from ctherd.reconcile.entry import Entry
 from ctherd.reconcile.reconciler import Reconciler, Report
+from ctherd.reconcile.renames import renamed
 from ctherd.reconcile.standing import NatMissing, statuses
 from ctherd.service.shadow import MemoryJournal, ReadOnlyDataplane
 
@@ -126,8 +127,16 @@ class HostService:
 
     def danger(self, documents: Sequence[Document]) -> Danger | None:
         """Return what is unusual about going to *documents* from what is managed."""
-        managed = {entry.netns: entry.managed for entry in self.reconciler.entries.values()}
-        return danger({each.netns: each.desired for each in documents}, managed, self._limits)
+        desired = {each.netns: each.desired for each in documents}
+        entries = self.reconciler.entries
+        # What goes along to another name of its netns is not removed.
+        moved = renamed(self._dataplane, entries, desired, complete=True)
+        managed = {
+            moved.get(netns, netns): entry.managed
+            for netns, entry in entries.items()
+            if netns not in moved.values()
+        }
+        return danger(desired, managed, self._limits)
 
     def show(self, router: str = "") -> Answer:
         """Say how every router, or the one called *router*, fares.
