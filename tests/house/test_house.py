@@ -157,3 +157,19 @@ def test_a_skip_is_loud_and_fails_ci(tmp_path: Path, ci: str, status: int) -> No
     )
     assert run.returncode == status, run.stdout + run.stderr
     assert "SKIPPED TESTS: 1" in run.stdout
+
+
+def test_help_imports_nothing_that_only_a_command_needs() -> None:
+    """`ctherd --help` is quick because it does not load what it does not use."""
+    heavy = {"asyncio", "cryptography", "httpx", "rich", "sqlite3", "starlette", "uvicorn", "yaml"}
+    code = "import ctherd.cli.main, sys; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert heavy.isdisjoint(run.stdout.split())
+
+
+def test_an_agent_of_a_file_imports_nothing_of_a_server() -> None:
+    """The core installs and runs without the extras."""
+    extras = {"cryptography", "httpx", "httptools", "oslo_policy", "starlette", "uvicorn", "uvloop"}
+    code = "import ctherd.main.agent, ctherd.main.wiring, sys; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert extras.isdisjoint(run.stdout.split())

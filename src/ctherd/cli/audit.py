@@ -1,6 +1,5 @@
 """`ctherd audit`: what was decided, asked of a server; and whether the record of it is whole."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,6 +54,8 @@ def audit(asked: "Asked", limit: int, output: str, **filters: str) -> int:
 @common
 def verify(output: str) -> int:
     """Find cuts and edits, on the server's own host. Exit: 0 whole, 1 with what is wrong."""
+    import asyncio
+
     from ctherd.cli import render
     from ctherd.main.audit import verified
 
