@@ -144,6 +144,10 @@ async def test_nobody_resumes_from_a_lost_life(backed_up: Path, copy: Path) -> N
             await anext(store.watch("", since))
     revision = await write(store, put("c"))
     assert len(await until(store, revision, since=place.revision)) == 1
+    # The backup's own change log came along, but is not to be had again.
+    assert await store.compact(2) == place.revision
+    with pytest.raises(Compacted):
+        await anext(store.watch("", Revision(1)))
     await store.close()
 
 

@@ -155,6 +155,17 @@ async def test_it_resumes_without_loss_or_repeat(store: MemoryStore) -> None:
         assert [event.revision for event in listener.events] == revisions
 
 
+async def test_a_watch_that_worked_is_resumed_without_patience(store: MemoryStore) -> None:
+    """Only failures in a row make it wait longer: after the fifteenth that would be minutes."""
+    mirror = Mirror(store, PREFIXES, longest_wait_s=3600)
+    await mirror.start()
+    async with asyncio.timeout(30):
+        for _ in range(15):
+            store.disconnect()
+            await mirror.reached(await write(store, put("router/a")))
+    await mirror.close()
+
+
 async def test_it_is_stale_while_the_store_is_away(
     store: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:

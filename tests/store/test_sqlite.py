@@ -1,6 +1,7 @@
 """The SQLite store as a file: private, held by one process, migrated, and written in groups."""
 
 import asyncio
+import gc
 import os
 import signal
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ctherd.errors import Busy
+from ctherd.store.order import Committed
 from ctherd.store.port import ABSENT, Compacted, Conflict, Revision, Stored, Unavailable
 from ctherd.store.schema import MIGRATIONS, migrate, prepare
 from ctherd.store.sqlite import SqliteStore
@@ -130,6 +132,16 @@ async def test_compaction_empties_the_file(opened: SqliteStore, path: Path) -> N
     await opened.compact(7)
     assert raw(path, "SELECT count(*) FROM committed") == [(7,)]
     assert raw(path, "SELECT count(*) FROM change") == [(7,)]
+
+
+async def test_memory_holds_the_last_commits_only(opened: SqliteStore) -> None:
+    """However many there were; a watch of older ones reads them from the file."""
+    gc.collect()
+    before = sum(isinstance(each, Committed) for each in gc.get_objects())
+    for _ in range(6):
+        last = max(await asyncio.gather(*(write(opened, put("a", str(n))) for n in range(500))))
+    assert sum(isinstance(each, Committed) for each in gc.get_objects()) - before < 1500
+    assert len(await seen(opened, last)) == 3000
 
 
 # -- the files -------------------------------------------------------------------------------------

@@ -45,24 +45,23 @@ def translated(where: Path | str) -> Iterator[None]:
 
 
 class Trouble:
-    """Tells the log that the store at *path* cannot be *verb* ("read"), and when it can again.
+    """Tells the log that the store at *path* cannot be written, and when it can again.
 
     Shape: once, and not again for every request that meets the same.
     """
 
-    def __init__(self, path: Path, verb: str) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._verb = verb
         self._told = ""
 
     def met(self, error: Exception) -> None:
         """It could not, because of *error*."""
         if str(error) != self._told:
             self._told = str(error)
-            _logger.error("the store at %s cannot be %s: %s", self._path, self._verb, error)
+            _logger.error("the store at %s cannot be written: %s", self._path, error)
 
     def over(self) -> None:
         """It could."""
         if self._told:
             self._told = ""
-            _logger.warning("the store at %s can be %s again", self._path, self._verb)
+            _logger.warning("the store at %s can be written again", self._path)

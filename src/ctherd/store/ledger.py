@@ -58,7 +58,7 @@ class Ledger:
         self.in_doubt = False
         self._path = path
         self._db = db
-        self._trouble = Trouble(path, "written")
+        self._trouble = Trouble(path)
         with translated(path):
             place = db.execute("SELECT epoch, revision, compacted FROM state").fetchone()
         if place is None:

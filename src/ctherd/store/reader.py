@@ -5,6 +5,7 @@ of its own, whose read transaction holds its revision while others write.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from ctherd.store.failure import Trouble, translated
+from ctherd.store.failure import translated
 from ctherd.store.order import Committed
 from ctherd.store.port import Compacted, Event, Revision, Snapshot, Stored, Unavailable
 from ctherd.store.prefix import beyond, disjoint
 from ctherd.store.rows import done_before, stored_at
 from ctherd.store.schema import connect
+
+_logger: Final = logging.getLogger("ctherd.store")
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -41,7 +44,6 @@ class Reader:
             self._db = connect(path, "ro")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self._snapshots: set[sqlite3.Connection] = set()
-        self._trouble = Trouble(path, "read")
         self._closed = False
 
     async def get(self, key: str) -> Stored | None:
@@ -94,12 +96,10 @@ class Reader:
         try:
             with translated(self._path):
                 call = partial(select, db, *args, **kwargs)
-                answer = await loop.run_in_executor(self._thread, call)
+                return await loop.run_in_executor(self._thread, call)
         except Unavailable as error:
-            self._trouble.met(error)
+            _logger.error("the store cannot be read: %s", error)
             raise
-        self._trouble.over()
-        return answer
 
     async def _pages(
         self, db: sqlite3.Connection, prefixes: Sequence[str]

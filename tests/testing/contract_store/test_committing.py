@@ -147,6 +147,13 @@ async def test_a_write_id_is_done_once(store: Store) -> None:
     assert (await everything(store))["a"].value == b"2"
 
 
+async def test_a_write_id_that_waits_twice_is_done_once(store: Store) -> None:
+    """Also if the first is not answered yet when it is repeated."""
+    answers = await asyncio.gather(*(store.commit([], [put("a")], write_id="w") for _ in range(3)))
+    assert len(set(answers)) == 1
+    assert len(await seen(store, await write(store, put("b")))) == 2
+
+
 async def test_the_outcome_of_a_write_id(store: Store) -> None:
     """Its revision if it was committed; None if it never came, or met a conflict."""
     done, refused = str(uuid4()), str(uuid4())
