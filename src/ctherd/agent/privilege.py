@@ -7,6 +7,8 @@ import ctypes
 import logging
 import os
 import struct
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from ctherd.errors import PrivilegeMissing
@@ -19,23 +21,27 @@ _PR_CAPBSET_DROP: Final = 24
 NEEDED: Final = {"CAP_NET_BROADCAST": 11, "CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}
 """To hear all namespaces at once, to change nf_tables, and to enter namespaces."""
 
+FOR_IPTABLES_LEGACY: Final = {"CAP_NET_RAW": 13}
+"""Its programs speak to the kernel by a raw socket."""
+
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def drop_privileges() -> None:
-    """Keep of the present capabilities only the needed ones, for good.
+def drop_privileges(also: Mapping[str, int] = MappingProxyType({})) -> None:
+    """Keep of the present capabilities only the needed ones, and *also* these, for good.
 
     Raises: PrivilegeMissing if the kernel does not let us: a process that keeps more than it says
     must not run.
     """
     effective, permitted, _ = _get()
-    wanted = sum(1 << number for number in NEEDED.values())
+    needed = {**NEEDED, **also}
+    wanted = sum(1 << number for number in needed.values())
     for number in range(_last() + 1):
         if not wanted >> number & 1:
             # Refused without CAP_SETPCAP; the sets below are what counts then.
             _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
     _set(effective & wanted, permitted & wanted)
-    missing = [name for name, number in NEEDED.items() if not effective >> number & 1]
+    missing = [name for name, number in needed.items() if not effective >> number & 1]
     if missing:
         _log.warning("the agent lacks %s", ", ".join(missing))
 

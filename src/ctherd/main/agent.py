@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from ctherd import systemd
 from ctherd.agent.agent import Agent
 from ctherd.agent.herd import HerdSource
-from ctherd.agent.privilege import drop_privileges
+from ctherd.agent.privilege import FOR_IPTABLES_LEGACY, drop_privileges
 from ctherd.agent.source import Source
 from ctherd.errors import Busy
 from ctherd.herdfile.read import read_herd
@@ -22,7 +22,7 @@ from ctherd.main.keeper import FdStore
 from ctherd.main.log import set_up_log
 from ctherd.main.metrics import Metrics
 from ctherd.main.reload import Reload
-from ctherd.main.wiring import Host, opened
+from ctherd.main.wiring import Host, needs_iptables_legacy, opened
 from ctherd.model.document import Document
 
 _log: Final = logging.getLogger("ctherd.agent")
@@ -92,7 +92,7 @@ def run_agent(
         if config.metrics is not None:
             metrics.serve(config.metrics.host, config.metrics.port)
         source = make_source(host) if make_source is not None else _herd(config)
-        drop_privileges()
+        drop_privileges(FOR_IPTABLES_LEGACY if needs_iptables_legacy(host) else {})
 
         def sweep_every(interval_s: float) -> None:
             agent.sweep_every(interval_s)

@@ -8,16 +8,19 @@ from pathlib import Path
 from ctherd.dataplane.conntrack import live_flows
 from ctherd.dataplane.finding import as_data
 from ctherd.dataplane.iptables import neighbour
+from ctherd.dataplane.iptables.kernel import has_legacy_table
 from ctherd.dataplane.iptables.names import chain_of
+from ctherd.dataplane.iptables.variant import Variant
 from ctherd.dataplane.modules import HelperModules
 from ctherd.dataplane.succession import HostDataplane
 from ctherd.dataplane.survey import survey
-from ctherd.errors import PrivilegeMissing
+from ctherd.errors import CtherdError, PrivilegeMissing
 from ctherd.guard.decide import Guard
 from ctherd.journal.sqlite import SqliteJournal
 from ctherd.journal.state_dir import StateDirectory
 from ctherd.main.config import Config
 from ctherd.main.dataplanes import Choice, build, choose, unusable_here
+from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Tag
 from ctherd.netns.directory import NetnsDirectory
@@ -93,6 +96,21 @@ def _wire(config: Config, directory: NetnsDirectory, journal: Journal, *, stays:
         return None if entry is None else entry.tag
 
     return Host(directory, dataplane, choice, journal, service)
+
+
+def needs_iptables_legacy(host: Host) -> bool:
+    """Tell whether iptables-legacy is used, or may still hold what was made here before."""
+    if host.choice.variant is Variant.LEGACY:
+        return True
+    return any(_has_legacy_table(host.directory, netns) for netns in host.journal.load())
+
+
+def _has_legacy_table(directory: NetnsDirectory, netns: NetnsName) -> bool:
+    try:
+        with directory.held(netns) as fd:
+            return any(has_legacy_table(fd, family) for family in Family)
+    except (CtherdError, OSError):
+        return False
 
 
 def _look_around(
