@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from ctherd import __version__
-from ctherd.cli import audit, host, keys, server, store, tokens, tools, watch
+from ctherd.cli import audit, host, keys, leaving, server, store, tokens, tools, watch
 from ctherd.cli.options import DATAPLANES
 from ctherd.errors import CtherdError
 
@@ -57,6 +57,8 @@ for command in (
     host.agent,
     host.confirm,
     host.reclaim,
+    leaving.uninstall,
+    leaving.migrate,
     server.server,
     server.up,
     server.policy,

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from ctherd.errors import CtherdError, DataplaneError
 from ctherd.model.document import NetnsName
-from ctherd.model.observation import Observation, Ownership
+from ctherd.model.observation import Observation, Ownership, Tag
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netlink.transport import Transport
 from ctherd.plan.diff import Change, Verb
@@ -182,7 +182,7 @@ class Succession:
         for left in self._left[transaction.netns]:
             if refused & left.seen.live.keys():
                 continue  # else nobody would have it
-            error = _remove(left, transaction)
+            error = remove_all(left.dataplane, transaction.netns, transaction.tag)
             if error is not None:
                 return error
         return outcome
@@ -195,29 +195,28 @@ def _is_of(request: ObserveRequest, seen: Observation) -> bool:
     return seen.ownership is Ownership.OURS
 
 
-def _remove(left: Left, transaction: Transaction) -> CtherdError | None:
-    """Remove everything of ours from a former dataplane; return what keeps us from it."""
-    netns, tag = transaction.netns, transaction.tag
+def remove_all(dataplane: Dataplane, netns: NetnsName, tag: Tag) -> CtherdError | None:
+    """Remove everything that bears *tag* from one dataplane; return what keeps us from it."""
     for _ in range(_TRIES):
-        (seen,) = left.dataplane.observe([ObserveRequest(netns, tag)])
+        (seen,) = dataplane.observe([ObserveRequest(netns, tag)])
         if isinstance(seen, CtherdError):
             return seen
         if not isinstance(seen, Observation) or seen.ownership is Ownership.ABSENT:
             return None
         if seen.ownership is Ownership.FOREIGN:
-            return _held(netns, f"{left.name}: {seen.holder}")
+            return _held(netns, seen.holder)
         deletes = tuple(Change(Verb.DELETE, key, scope) for key, scope in seen.live.items())
-        (outcome,) = left.dataplane.commit(
+        (outcome,) = dataplane.commit(
             [Transaction(netns, tag, seen.generation, deletes, repair=True)]
         )
         if isinstance(outcome, CtherdError):
             return outcome
         if not isinstance(outcome, Moved):
             return None
-    return _held(netns, f"{left.name}: others keep changing the ruleset")
+    return _held(netns, "others keep changing the ruleset")
 
 
 def _held(netns: NetnsName, words: str) -> DataplaneError:
     return DataplaneError(
-        "remove what the former dataplane holds", netns=netns, errno=errno.EBUSY, words=words
+        "remove what a former dataplane holds", netns=netns, errno=errno.EBUSY, words=words
     )

@@ -111,9 +111,11 @@ def _without_nf_tables() -> str:
     return ""
 
 
-def build(name: str, directory: NetnsDirectory, *, own_table: bool) -> HostDataplane:
-    """Return the dataplane *name*, which takes over from every other one."""
-    every: Mapping[str, HostDataplane] = {
+def every_dataplane(
+    directory: NetnsDirectory, *, own_table: bool = True
+) -> Mapping[str, HostDataplane]:
+    """Return all dataplanes by their names."""
+    return {
         NFTABLES: NftablesDataplane(
             directory,
             own_table=own_table,
@@ -121,5 +123,10 @@ def build(name: str, directory: NetnsDirectory, *, own_table: bool) -> HostDatap
         ),
         **{variant.value: IptablesDataplane(directory, variant) for variant in Variant},
     }
+
+
+def build(name: str, directory: NetnsDirectory, *, own_table: bool) -> HostDataplane:
+    """Return the dataplane *name*, which takes over from every other one."""
+    every = every_dataplane(directory, own_table=own_table)
     former = {other: each for other, each in every.items() if other != name}
     return Succession(every[name], former)

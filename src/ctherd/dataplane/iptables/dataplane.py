@@ -6,20 +6,22 @@ since (iptables-nft: the generation). Nothing is believed to be done before it w
 
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from ctherd.dataplane.iptables.change import Line
 from ctherd.dataplane.iptables.commit import Commit, read_table
 from ctherd.dataplane.iptables.kernel import Kernel, kernel_of
 from ctherd.dataplane.iptables.listing import Listing
 from ctherd.dataplane.iptables.lock import XtablesLock
-from ctherd.dataplane.iptables.names import Names, names_of
+from ctherd.dataplane.iptables.names import Names, names_of, tag_of
+from ctherd.dataplane.iptables.observe import marked_chains
 from ctherd.dataplane.iptables.place import Place
 from ctherd.dataplane.iptables.variant import Variant
 from ctherd.errors import CtherdError, DataplaneError
 from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
-from ctherd.model.observation import Observation, Unchanged
+from ctherd.model.observation import Observation, Tag, Unchanged
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netlink.transport import Transport
 from ctherd.netns.directory import Namespace
@@ -95,6 +97,39 @@ class IptablesDataplane:
         """Return the kept transport of a netns, None if it is not open."""
         place = self._places.get(name)
         return None if place is None else place.namespace.transport
+
+    def tables(self, name: NetnsName) -> dict[Family, Listing]:
+        """Return the raw tables of a netns as they are, whoever made what is in them.
+
+        Raises: CtherdError; OSError.
+        """
+        place = self._open(name)
+        return {family: read_table(self._kernel, place, family, None) for family in Family}
+
+    def marks(self, name: NetnsName) -> list[Tag]:
+        """Return the tags of all places in a netns that some ctherd may have made.
+
+        Raises: CtherdError; OSError.
+        """
+        found = (each for table in self.tables(name).values() for each in marked_chains(table))
+        return list(dict.fromkeys(map(tag_of, found)))
+
+    def change(
+        self, name: NetnsName, family: Family, plan: Callable[[Listing], Sequence[Line]]
+    ) -> None:
+        """Change what is not ours: carry out what *plan* makes of the raw table as it is now.
+
+        Raises: CtherdError, also from *plan*; OSError.
+        """
+        place = self._open(name)
+        with self._kernel.alone():
+            lines = plan(read_table(self._kernel, place, family, None))
+            answer = self._kernel.programs.restore(place.netns_fd, family, lines)
+        if not isinstance(answer, Listing):
+            program = self.variant.program(family, "restore")
+            raise DataplaneError(
+                program, netns=name, errno=answer.refusal.errno, words=answer.words
+            )
 
     # -- places ----------------------------------------------------------------------------------
 

@@ -56,4 +56,7 @@ def is_mark(comment: str) -> bool:
 
 def tag_of(names: Names) -> Tag:
     """Return the tag that stands for *names*."""
+    alone = Tag(names.comment)
+    if names_of(alone) == names:
+        return alone
     return Tag(f"{names.comment}.{names.chain.removeprefix(_PREFIX)}")
