@@ -19,6 +19,7 @@ from ctherd.service.records import MIRRORED
 from ctherd.service.server_keys import KeyChange, ServerKeys
 from ctherd.signing.key_file import KEY_FILE, load_or_make_ring, load_ring
 from ctherd.signing.key_ring import KeyRing
+from ctherd.store.measured import MeasuredStore
 from ctherd.store.mirror import Mirror
 from ctherd.store.sqlite import STORE_FILE, SqliteStore
 
@@ -29,7 +30,7 @@ class Core:
 
     server: str
     directory: Path
-    store: SqliteStore
+    store: MeasuredStore
     mirror: Mirror
     committer: Committer
     keys: ServerKeys
@@ -81,7 +82,7 @@ async def opened_core(directory: Path) -> AsyncIterator[Core]:
     ring = ring_of(directory)
     server = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     async with AsyncExitStack() as stack:
-        store = await SqliteStore.open(directory / STORE_FILE)
+        store = MeasuredStore(await SqliteStore.open(directory / STORE_FILE))
         stack.push_async_callback(store.close)
         mirror = Mirror(store, MIRRORED)
         await mirror.start()

@@ -24,6 +24,7 @@ from ctherd.authz.profile import Profile
 from ctherd.main.core import Core
 from ctherd.main.server_config import LimitOptions, ServerOptions
 from ctherd.model.router import HostName
+from ctherd.service.commit_metrics import CommitMetrics
 from ctherd.service.conntrack_helpers import ConntrackHelpers
 from ctherd.service.documents import Documents
 from ctherd.service.feed import Feed
@@ -103,7 +104,12 @@ async def opened_services(
             *key_routes(keys, policy, identity, limits),
         ]
         registry = CollectorRegistry()
-        registry.register(HostMetrics(hosts, feed, reports, documents, happenings))
+        for collector in (
+            HostMetrics(hosts, feed, reports, documents, happenings),
+            CommitMetrics(committer, mirror),
+            core.store,
+        ):
+            registry.register(collector)
         app = build(
             Parts(
                 identity=identity,

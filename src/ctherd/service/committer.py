@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 from uuid import uuid4
 
+from prometheus_client import Histogram
+
 from ctherd.authz.audit.entry import AuditEntry
 from ctherd.authz.audit.trail import Extension, Trail
 from ctherd.errors import CtherdError, LocalProtocolError
@@ -50,6 +52,7 @@ PATIENCE_S: Final = 10.0
 
 _ATTEMPTS: Final = 3
 _PAUSE_S: Final = (0.02, 2.0)
+_TOGETHER_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Mirror(Protocol):
@@ -69,7 +72,8 @@ class Mirror(Protocol):
 class Committer:
     """Commits for one server process.
 
-    Shape: between ``start`` and ``close``, in one event loop.
+    Shape: between ``start`` and ``close``, in one event loop; *together* counts how many changes
+    and denials shared a commit.
     """
 
     def __init__(
@@ -91,6 +95,12 @@ class Committer:
         self._seal_after_s = seal_after_s
         self._reach_s = reach_s
         self._patience_s = patience_s
+        self.together = Histogram(
+            "ctherd_changes_per_commit",
+            "Changes and denials that were committed together.",
+            buckets=_TOGETHER_BUCKETS,
+            registry=None,
+        )
         self._closing = False
         self._worker: asyncio.Task[None] | None = None
 
@@ -202,6 +212,7 @@ class Committer:
             if isinstance(answer, Conflict):
                 self._settle_conflict(left, answer)
                 continue
+            self.together.observe(len(left))
             for each in left:
                 each.settle(answer)
             left.clear()

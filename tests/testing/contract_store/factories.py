@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from ctherd.store.measured import MeasuredStore
 from ctherd.store.port import Store
 from ctherd.store.sqlite import STORE_FILE, SqliteStore
 from ctherd.testing.memory_store import MemoryStore
@@ -32,4 +33,14 @@ async def sqlite() -> AsyncIterator[Store]:
         await store.close()
 
 
-FACTORIES: Final[Mapping[str, Factory]] = {"memory": memory, "sqlite": sqlite}
+@asynccontextmanager
+async def measured() -> AsyncIterator[Store]:
+    async with memory() as store:
+        yield MeasuredStore(store)
+
+
+FACTORIES: Final[Mapping[str, Factory]] = {
+    "memory": memory,
+    "sqlite": sqlite,
+    "measured": measured,
+}
