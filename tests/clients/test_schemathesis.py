@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -13,19 +14,23 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from ctherd.api.openapi import document
-from tests.clients.live import Live, live
+from tests.clients.served import HOST, Served, served
 
 # Its own deprecations are none of ours.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
+# Answers that do not end by themselves: only whoever may not have them is answered at once.
+_STREAMS = ("/v1/events", "/v1/hosts/{host}/watch")
+
 _OPERATIONS = [
     (path, method, mode)
     for path, item in document()["paths"].items()
-    for method in item
+    for method, operation in item.items()
     if method != "parameters"
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     # Of what takes nothing, nothing can be wrong.
-    if path != "/" or mode is GenerationMode.POSITIVE
+    if mode is GenerationMode.POSITIVE
+    or any((item.get("parameters"), operation.get("parameters"), operation.get("requestBody")))
 ]
 
 # Clients of the reference may send a port as a string; and no schema says what an address is.
@@ -33,18 +38,22 @@ _STRICTER_OR_LAXER = [positive_data_acceptance, negative_data_rejection]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Live]:
-    with live() as found:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("server")) as found:
         yield found
+
+
+def schema_of(server: Served) -> Any:
+    return schemathesis.openapi.from_url(f"{server.url}/openapi.json")
 
 
 @pytest.mark.parametrize(("path", "method", "mode"), _OPERATIONS, ids=str)
 def test_what_the_document_promises(
-    server: Live, path: str, method: str, mode: GenerationMode
+    server: Served, path: str, method: str, mode: GenerationMode
 ) -> None:
     """No 500; status, content type and schema of every answer are documented."""
-    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
-    operation = schema[path][method]
+    operation = schema_of(server)[path][method]
+    token = server.agent if path in _STREAMS else server.admin
 
     @settings(
         max_examples=25,
@@ -54,8 +63,49 @@ def test_what_the_document_promises(
     )
     @given(operation.as_strategy(generation_mode=mode))
     def every(case: Any) -> None:
-        case.call_and_validate(
-            headers={"X-Auth-Token": "admin"}, excluded_checks=_STRICTER_OR_LAXER
-        )
+        case.call_and_validate(headers={"X-Auth-Token": token}, excluded_checks=_STRICTER_OR_LAXER)
 
     every()
+
+
+def test_what_agents_say_and_administrators_read(server: Served) -> None:
+    """A report is taken; its host, and the refusal of another one, are shown as documented."""
+    schema = schema_of(server)
+
+    def ask(path: str, method: str, token: str, status: int, body: Any = None, **at: Any) -> Any:
+        given = {} if body is None else {"body": body, "media_type": "application/json"}
+        case = schema[path][method].Case(**given, **at)
+        headers = {"X-Auth-Token": token}
+        answer = case.call_and_validate(headers=headers, excluded_checks=_STRICTER_OR_LAXER)
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+    report, body = "/v1/hosts/{host}/report", {"agent": {"version": "1", "capabilities": ["a"]}}
+    ask(report, "POST", server.agent, 200, body, path_parameters={"host": HOST})
+    ask(report, "POST", server.agent, 403, body, path_parameters={"host": "node-2"})
+    shown = ask("/v1/hosts/{host}", "GET", server.admin, 200, path_parameters={"host": HOST})
+    assert shown["host"]["agent"] == body["agent"]
+    assert HOST in [each["host"] for each in ask("/v1/hosts", "GET", server.admin, 200)["hosts"]]
+    denied = {"action": "ctherd:report_host", "decision": "denied"}
+    entries = ask("/v1/audit", "GET", server.admin, 200, query=denied)["entries"]
+    assert {"host": "node-2"} in [each["after"] for each in entries]
+    ask("/v1/hosts/{host}", "DELETE", server.admin, 409, path_parameters={"host": HOST})
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        ("/v1/events", "application/x-ndjson"),
+        ("/v1/events", "text/event-stream"),
+        ("/v1/hosts/{host}/watch", "application/x-ndjson"),
+    ],
+)
+def test_streams_are_of_a_documented_type(server: Served, path: str, accept: str) -> None:
+    """Whoever may have one has it at once."""
+    documented = document()["paths"][path]["get"]["responses"]["200"]["content"]
+    headers = {"X-Auth-Token": server.admin, "Accept": accept}
+    url = server.url + path.format(host=HOST)
+    with httpx.stream("GET", url, headers=headers, trust_env=False, timeout=20) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == accept
+    assert accept in documented

@@ -1,29 +1,28 @@
-"""The OpenAPI document of the tenants' API, made from its attribute maps."""
+"""The OpenAPI document: the tenants' API, made from its attribute maps, and what is beside it."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 from ctherd import __version__
 from ctherd.api.attributes import REQUIRED, Attribute, ResourceMap
 from ctherd.api.extensions import EXTENSIONS, OURS
 from ctherd.api.helper_attributes import HELPERS
 from ctherd.api.listing import EXTENSION
+from ctherd.api.openapi_beside import beside
+from ctherd.api.openapi_words import (
+    ERRORS,
+    Node,
+    error,
+    error_schema,
+    errors,
+    path_parameter,
+    query,
+    query_list,
+    ref,
+    said,
+)
 from ctherd.api.router_attributes import ROUTERS
 
-Node = dict[str, Any]
-
-_ERRORS: Final = {
-    "400": "The request cannot be meant.",
-    "401": "No credentials, or none that prove anything.",
-    "403": "The policy does not allow it.",
-    "404": "It does not exist, or must not be known.",
-    "405": "There is no such method here.",
-    "408": "The body took too long.",
-    "409": "Over quota, or the place belongs to another router.",
-    "413": "The body is too large.",
-    "429": "Too many requests of one caller; see Retry-After.",
-    "503": "Overloaded, or something is away; see Retry-After.",
-}
 _BODY_ERRORS: Final = ("400", "401", "403", "404", "405", "408", "409", "413", "429", "503")
 _READ_ERRORS: Final = ("400", "401", "404", "405", "429", "503")
 
@@ -44,22 +43,23 @@ def document() -> Node:
             "/": {"get": _versions()},
             "/v2.0/extensions": {"get": _read("extensions", _extensions(), "list_extensions")},
             "/v2.0/extensions/{alias}": {
-                "parameters": [_path_parameter("alias")],
-                "get": _read("extension", _ref("extension"), "show_extension"),
+                "parameters": [path_parameter("alias")],
+                "get": _read("extension", ref("extension"), "show_extension"),
             },
             **_resource_paths(ROUTERS, "/v2.0/routers", []),
             **_resource_paths(
                 HELPERS, "/v2.0/routers/{router_id}/conntrack_helpers", ["router_id"]
             ),
+            **beside(),
         },
         "components": {
             "securitySchemes": {
                 "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
                 "bearer": {"type": "http", "scheme": "bearer"},
             },
-            "responses": {status: _error(status) for status in _ERRORS},
+            "responses": {status: error(status) for status in ERRORS},
             "schemas": {
-                "error": _error_schema(),
+                "error": error_schema(),
                 "extension": _extension_schema(),
                 **_schemas(ROUTERS),
                 **_schemas(HELPERS),
@@ -72,8 +72,8 @@ def document() -> Node:
 
 
 def _resource_paths(resource: ResourceMap, path: str, parents: Iterable[str]) -> Node:
-    above = [_path_parameter(each) for each in parents]
-    own = _path_parameter(f"{resource.name}_id")
+    above = [path_parameter(each) for each in parents]
+    own = path_parameter(f"{resource.name}_id")
     return {
         path: {
             "parameters": above,
@@ -92,12 +92,12 @@ def _resource_paths(resource: ResourceMap, path: str, parents: Iterable[str]) ->
 def _list(resource: ResourceMap) -> Node:
     filters = [_filter(each) for each in resource.attributes.values() if each.filter]
     paging = [
-        _query("limit", {"type": "integer", "minimum": 0}, "0 is all."),
-        _query("marker", {"type": "string"}, "The id of the last item that is known."),
-        _query("page_reverse", {"type": "boolean"}, "The page before the marker."),
-        _query_list("sort_key", _names(resource, sorts=True), "Each with a sort_dir."),
-        _query_list("sort_dir", ["asc", "desc"], "One for each sort_key."),
-        _query_list("fields", list(resource.attributes), "Show these alone."),
+        query("limit", {"type": "integer", "minimum": 0}, "0 is all."),
+        query("marker", {"type": "string"}, "The id of the last item that is known."),
+        query("page_reverse", {"type": "boolean"}, "The page before the marker."),
+        query_list("sort_key", _names(resource, sorts=True), "Each with a sort_dir."),
+        query_list("sort_dir", ["asc", "desc"], "One for each sort_key."),
+        query_list("fields", list(resource.attributes), "Show these alone."),
     ]
     links = {
         "type": "array",
@@ -114,14 +114,14 @@ def _list(resource: ResourceMap) -> Node:
         "type": "object",
         "required": [resource.collection],
         "properties": {
-            resource.collection: {"type": "array", "items": _ref(f"{resource.name}_fields")},
+            resource.collection: {"type": "array", "items": ref(f"{resource.name}_fields")},
             f"{resource.collection}_links": links,
         },
     }
     return _operation(
         f"list_{resource.collection}",
         resource,
-        {"200": _said("What the caller may see.", schema)},
+        {"200": said("What the caller may see.", schema)},
         _READ_ERRORS,
         parameters=[*filters, *paging, _extension_parameter()],
     )
@@ -131,10 +131,10 @@ def _show(resource: ResourceMap) -> Node:
     return _operation(
         f"show_{resource.name}",
         resource,
-        {"200": _said("It.", _wrapped(resource.name, f"{resource.name}_fields"))},
+        {"200": said("It.", _wrapped(resource.name, f"{resource.name}_fields"))},
         _READ_ERRORS,
         parameters=[
-            _query_list("fields", list(resource.attributes), "Show these alone."),
+            query_list("fields", list(resource.attributes), "Show these alone."),
             _extension_parameter(),
         ],
     )
@@ -148,7 +148,7 @@ def _create(resource: ResourceMap) -> Node:
     return _operation(
         f"create_{resource.name}",
         resource,
-        {"201": _said("Made: all of it, or nothing.", {"oneOf": [made, made_bulk]})},
+        {"201": said("Made: all of it, or nothing.", {"oneOf": [made, made_bulk]})},
         _BODY_ERRORS,
         parameters=[_extension_parameter(), _wait_parameter()],
         body={"oneOf": [one, bulk]},
@@ -159,7 +159,7 @@ def _update(resource: ResourceMap) -> Node:
     return _operation(
         f"update_{resource.name}",
         resource,
-        {"200": _said("As it is now.", _wrapped(resource.name, resource.name))},
+        {"200": said("As it is now.", _wrapped(resource.name, resource.name))},
         _BODY_ERRORS,
         parameters=[_extension_parameter(), _wait_parameter()],
         body=_wrapped(resource.name, f"{resource.name}_update"),
@@ -182,11 +182,13 @@ def _delete(resource: ResourceMap) -> Node:
 
 def _read(name: str, schema: Node, operation: str) -> Node:
     wrapped = {"type": "object", "required": [name], "properties": {name: schema}}
-    errors = {status: _error_ref(status) for status in ("401", "404", "429", "503")}
     return {
         "operationId": operation,
         "tags": ["extensions"],
-        "responses": {"200": _said("What there is.", wrapped), **errors},
+        "responses": {
+            "200": said("What there is.", wrapped),
+            **errors(("401", "404", "429", "503")),
+        },
     }
 
 
@@ -200,7 +202,7 @@ def _versions() -> Node:
         "operationId": "versions",
         "tags": ["versions"],
         "security": [],
-        "responses": {"200": _said("Every version.", schema)},
+        "responses": {"200": said("Every version.", schema)},
     }
 
 
@@ -208,7 +210,7 @@ def _operation(
     name: str,
     resource: ResourceMap,
     answers: Node,
-    errors: Iterable[str],
+    statuses: Iterable[str],
     *,
     parameters: list[Node],
     body: Node | None = None,
@@ -217,7 +219,7 @@ def _operation(
         "operationId": name,
         "tags": [resource.collection],
         "parameters": parameters,
-        "responses": answers | {status: _error_ref(status) for status in errors},
+        "responses": answers | errors(statuses),
     }
     if body is not None:
         content = {"application/json": {"schema": body}}
@@ -228,35 +230,22 @@ def _operation(
 # -- parameters ------------------------------------------------------------------------------------
 
 
-def _path_parameter(name: str) -> Node:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-
-
-def _query(name: str, schema: Mapping[str, Any], description: str) -> Node:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
-
-
-def _query_list(name: str, values: list[str], description: str) -> Node:
-    schema = {"type": "array", "items": {"type": "string", "enum": values}}
-    return {**_query(name, schema, description), "style": "form", "explode": True}
-
-
 def _filter(attribute: Attribute) -> Node:
     kept = {"type", "enum", "minimum", "maximum"} & attribute.schema.keys()
     schema = {name: attribute.schema[name] for name in sorted(kept)}
     repeated = {"type": "array", "items": schema}
     words = "One that fits any of the values is shown."
-    return {**_query(attribute.name, repeated, words), "style": "form", "explode": True}
+    return {**query(attribute.name, repeated, words), "style": "form", "explode": True}
 
 
 def _extension_parameter() -> Node:
     words = "Show the attributes of this extension, too."
-    return _query(EXTENSION, {"type": "string", "enum": list(EXTENSIONS)}, words)
+    return query(EXTENSION, {"type": "string", "enum": list(EXTENSIONS)}, words)
 
 
 def _wait_parameter() -> Node:
     words = f"Answer when the agents have reported, or after so many seconds ({OURS})."
-    return _query("wait", {"type": "integer", "minimum": 0, "maximum": 60}, words)
+    return query("wait", {"type": "integer", "minimum": 0, "maximum": 60}, words)
 
 
 def _names(resource: ResourceMap, *, sorts: bool) -> list[str]:
@@ -287,7 +276,7 @@ def _schemas(resource: ResourceMap) -> Node:
 
 
 def _extensions() -> Node:
-    return {"type": "array", "items": _ref("extension")}
+    return {"type": "array", "items": ref("extension")}
 
 
 def _extension_schema() -> Node:
@@ -302,40 +291,10 @@ def _extension_schema() -> Node:
     }
 
 
-def _error_schema() -> Node:
-    names = ["type", "message", "detail"]
-    inner = {
-        "type": "object",
-        "required": names,
-        "properties": {name: {"type": "string"} for name in names},
-    }
-    return {
-        "type": "object",
-        "required": ["NeutronError"],
-        "properties": {"NeutronError": inner},
-    }
-
-
-def _error(status: str) -> Node:
-    return _said(_ERRORS[status], _ref("error"))
-
-
-def _error_ref(status: str) -> Node:
-    return {"$ref": f"#/components/responses/{status}"}
-
-
-def _ref(name: str) -> Node:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
 def _wrapped(name: str, schema: str) -> Node:
-    return {"type": "object", "required": [name], "properties": {name: _ref(schema)}}
+    return {"type": "object", "required": [name], "properties": {name: ref(schema)}}
 
 
 def _wrapped_list(name: str, schema: str) -> Node:
-    items = {"type": "array", "minItems": 1, "items": _ref(schema)}
+    items = {"type": "array", "minItems": 1, "items": ref(schema)}
     return {"type": "object", "required": [name], "properties": {name: items}}
-
-
-def _said(description: str, schema: Node) -> Node:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
