@@ -21,7 +21,7 @@ from bench.world import World, fresh_journal, no_journal, opened
 from ctherd.model.assignment import Assignment, AssignmentId
 from ctherd.model.catalog import Protocol
 from ctherd.model.document import NetnsName, document
-from ctherd.ports import Journal
+from ctherd.ports import Journal, Revoked, Settled
 from ctherd.reconcile.reconciler import Reconciler
 
 _WARM_UP = 5
@@ -60,8 +60,12 @@ class Router:
         return lap_s(lambda: self._become([*self._has, extra]))
 
     def restore(self) -> None:
-        """Take away what was added."""
+        """Take away what was added; there are no flows, so nothing is owed to any."""
         self._become(self._has)
+        self._reconciler.settle(
+            Revoked(each.netns, each.cookie, tuple(map(Settled, each.owed)))
+            for each in self._reconciler.owing([self._netns])
+        )
 
     def _become(self, assignments: Sequence[Assignment]) -> None:
         wanted = document(self._netns, self._netns, assignments)

@@ -9,8 +9,9 @@ class Size:
     """Numbers of namespaces, rounds and repetitions.
 
     Shape: *routers* is the crowd of the reconcile figures, *assignments* what each has;
-    *many* what the router with many assignments has; *flows* are packets per slice; *requests*
-    are those of each sort that a server answers; *changes* are declared while *watchers* listen.
+    *many* what the router with many assignments has; *packets* are per slice; *requests*
+    are those of each sort that a server answers; *changes* are declared while *watchers* listen;
+    *tracked* are flows of one netns.
     """
 
     routers: int = 1000
@@ -25,6 +26,7 @@ class Size:
     memory_routers: tuple[int, ...] = (0, 100, 1000)
     slices: int = 60
     packets: int = 20_000
+    tracked: int = 10_000
     help_runs: int = 10
     requests: int = 1000
     lists: int = 100
@@ -47,6 +49,7 @@ QUICK: Final = Size(
     memory_routers=(0, 5),
     slices=4,
     packets=1000,
+    tracked=500,
     help_runs=2,
     requests=30,
     lists=3,

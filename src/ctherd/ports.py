@@ -10,11 +10,12 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from ctherd.errors import CtherdError
-from ctherd.model.assignment import AssignmentKey, Destinations
+from ctherd.model.assignment import AssignmentKey, Destinations, OnRevoke
 from ctherd.model.catalog import Family
 from ctherd.model.catalog import Protocol as L4
+from ctherd.model.debt import Debt
 from ctherd.model.document import NetnsName, RouterId
-from ctherd.model.observation import Observation, Tag, Unchanged
+from ctherd.model.observation import Live, Observation, Tag, Unchanged
 from ctherd.plan.diff import Change
 
 
@@ -120,23 +121,89 @@ class Dataplane(Protocol):
         """Let go of these netns, so that a deleted one can die. Unknown names are no error."""
 
 
+class Revocation(NamedTuple):
+    """Pay *owed* to the flows of *netns*, which has *cookie* and in which *live* is assigned now.
+
+    Shape: *tag* is our mark there; *live* is what a flow keeps its helper for, and the only thing
+    that it can be adopted by.
+    """
+
+    netns: NetnsName
+    cookie: int
+    tag: Tag | None
+    owed: tuple[Debt, ...]
+    live: Live
+
+
+class Settled(NamedTuple):
+    """What became of one debt, as read back from the kernel.
+
+    Shape: *flows* lost their helper (KILL, ADOPT: their entries), with them went *expectations*;
+    *data_connections* they had let in were open at the end, *ended* of them were ended; *left* are
+    flows that could not be dealt with, and *why*. What is not *done* is owed still.
+    """
+
+    debt: Debt
+    flows: int = 0
+    expectations: int = 0
+    data_connections: int = 0
+    ended: int = 0
+    left: int = 0
+    why: str = ""
+    done: bool = True
+
+
+class Revoked(NamedTuple):
+    """What a revocation came to, debt by debt, after so many *scans* of the flows."""
+
+    netns: NetnsName
+    cookie: int
+    settled: tuple[Settled, ...]
+    scans: int = 0
+
+
+class Revoker(Protocol):
+    """What ends, in live flows, the effect of assignments that are gone; of any dataplane.
+
+    It has sockets of its own, and may be called from any one thread at a time.
+    """
+
+    def revoke(self, revocation: Revocation) -> Revoked | CtherdError:
+        """Pay what is owed, as far as it can be paid, and read back that it was."""
+
+    def count(self, revocation: Revocation) -> Mapping[Debt, int] | CtherdError:
+        """Count the flows that fall under each debt now, and change nothing."""
+
+
 class Record(NamedTuple):
-    """What the journal holds of one netns: our mark there, and what we made."""
+    """What the journal holds of one netns: our mark there, what we made, and what is owed.
+
+    Shape: *on_revoke* has those of *managed* that are not simply detached.
+    """
 
     netns: NetnsName
     router: RouterId
     tag: Tag
     managed: Mapping[AssignmentKey, Destinations]
+    on_revoke: Mapping[AssignmentKey, OnRevoke] = MappingProxyType({})
+    owed: tuple[Debt, ...] = ()
 
 
 class Edit(NamedTuple):
-    """A change of one record: its head is written, then *forget* leaves, then *put* enters."""
+    """A change of one record: its head is written, then *forget* leaves, then *put* enters.
+
+    Shape: *on_revoke* has those of *put* that are not simply detached; *paid* leaves what is owed,
+    then *owe* enters it.
+    """
 
     netns: NetnsName
     router: RouterId
     tag: Tag
     put: Mapping[AssignmentKey, Destinations] = MappingProxyType({})
     forget: tuple[AssignmentKey, ...] = ()
+    on_revoke: Mapping[AssignmentKey, OnRevoke] = MappingProxyType({})
+    owe: tuple[Debt, ...] = ()
+    paid: tuple[Debt, ...] = ()
 
 
 class Journal(Protocol):

@@ -14,7 +14,7 @@ from ctherd.model.document import NetnsName
 
 TINY = replace(
     QUICK, routers=2, assignments=3, many=5, rounds=1, sweeps=2, adds=2, nft_routers=1,
-    hostile_adds=3, slices=2, packets=50,
+    hostile_adds=3, slices=2, packets=50, tracked=120,
 )  # fmt: skip
 IN_PROCESS = (
     "reconcile_empty",
@@ -23,6 +23,7 @@ IN_PROCESS = (
     "versus_nft",
     "hostile_writer",
     "packets",
+    "revocation",
 )
 
 

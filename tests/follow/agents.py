@@ -12,6 +12,7 @@ from ctherd.agent.server import ServerSource
 from ctherd.agent.server_client import ServerAddress, ServerClient
 from ctherd.agent.trust import Trust
 from ctherd.dataplane.nftables.dataplane import NftablesDataplane
+from ctherd.dataplane.revoker import FlowRevoker
 from ctherd.guard.decide import Guard
 from ctherd.guard.policy import Policy
 from ctherd.journal.sqlite import SqliteJournal
@@ -19,7 +20,7 @@ from ctherd.model.document import Document, NetnsName
 from ctherd.model.observation import Observation
 from ctherd.model.router import HostName
 from ctherd.plan.safety import Limits
-from ctherd.ports import ObserveRequest
+from ctherd.ports import ObserveRequest, Revoked
 from ctherd.service.host import HostService
 from ctherd.testing.kernel import FakeKernel
 from ctherd.testing.netns_directory import FakeNetnsDirectory
@@ -94,6 +95,7 @@ class ScriptedAgent:
             Limits(),
             nat_missing=lambda _: False,
             look_around=lambda _: {},
+            revoker=FlowRevoker(FakeNetnsDirectory(host.kernel), lambda *_: (), lambda _: True),
             stays=True,
         )
 
@@ -111,6 +113,8 @@ class ScriptedAgent:
 
     def reconcile(self, names: list[NetnsName]) -> None:
         self.service.reconciler.reconcile(names)
+        outcomes = map(self.service.revoker.revoke, self.service.reconciler.owing(names))
+        self.service.reconciler.settle(each for each in outcomes if isinstance(each, Revoked))
         self.source.reconciled(names)
 
     def ports(self, netns: str) -> set[int]:

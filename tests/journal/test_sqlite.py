@@ -24,10 +24,12 @@ from ctherd.model.assignment import (
     Assignment,
     AssignmentKey,
     Destinations,
+    OnRevoke,
     collapse,
     parse_prefix,
 )
 from ctherd.model.catalog import Protocol
+from ctherd.model.debt import Action, Debt
 from ctherd.model.document import NetnsName, RouterId
 from ctherd.model.observation import Tag
 from ctherd.ports import Edit, Record
@@ -409,3 +411,60 @@ def test_a_file_in_place_of_the_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(JournalError), StateDirectory(tmp_path / "file"):
         pass
+
+
+SECOND_FORMAT = """
+CREATE TABLE edit (
+    netns  TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    router TEXT NOT NULL,
+    tag    TEXT NOT NULL,
+    forget TEXT NOT NULL,
+    put    TEXT NOT NULL,
+    PRIMARY KEY (netns, number)
+) WITHOUT ROWID, STRICT;
+PRAGMA user_version = 2;
+INSERT INTO edit VALUES ('a', 1, 'edge', '6d9df6a4-6f0c-44b4-9a4b-1b7a7d9f4f60', '', 'tcp 21 ftp');
+"""
+
+
+def test_a_journal_of_the_second_format_is_carried_over(path: Path) -> None:
+    """It knew nothing of debts: there are none, and from now on there may be."""
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript(SECOND_FORMAT)
+    journal = SqliteJournal(path)
+    assert journal.load() == {A: Record(A, EDGE, TAG, {FTP: ANY})}
+    journal.record([Edit(A, EDGE, TAG, owe=(OWED,))])
+    journal.close()
+    assert reopened(path)[A].owed == (OWED,)
+
+
+# -- what live flows are owed ----------------------------------------------------------------------
+
+OWED = Debt(Action.DETACH, FTP, SCOPE)
+ALSO_OWED = Debt(Action.KILL, TFTP, ANY)
+
+
+def test_debts_are_remembered_until_they_are_paid(path: Path, journal: SqliteJournal) -> None:
+    """Each once, in the same transaction as what is put and forgotten, and after a sum as well."""
+    journal.record([Edit(A, EDGE, TAG, {FTP: SCOPE}, owe=(OWED,))])
+    journal.record([Edit(A, EDGE, TAG, owe=(OWED, ALSO_OWED), forget=(FTP,))])
+    for _ in range(40):
+        journal.record([Edit(A, EDGE, TAG, {TFTP: ANY})])
+    expected = Record(A, EDGE, TAG, {TFTP: ANY}, owed=(OWED, ALSO_OWED))
+    assert reopened(path) == {A: expected}
+    journal.record([Edit(A, EDGE, TAG, paid=(OWED,))])
+    assert reopened(path) == {A: expected._replace(owed=(ALSO_OWED,))}
+    journal.rename(A, B)
+    assert reopened(path)[B].owed == (ALSO_OWED,)
+
+
+def test_how_an_assignment_ends_is_remembered(path: Path, journal: SqliteJournal) -> None:
+    """With it, and as it was last put; it is forgotten with it."""
+    kill = {FTP: OnRevoke.KILL, TFTP: OnRevoke.LEAVE}
+    journal.record([Edit(A, EDGE, TAG, {FTP: SCOPE, TFTP: ANY}, on_revoke=kill)])
+    assert reopened(path)[A].on_revoke == kill
+    journal.record([Edit(A, EDGE, TAG, {FTP: SCOPE})])
+    assert reopened(path)[A].on_revoke == {TFTP: OnRevoke.LEAVE}
+    journal.record([Edit(A, EDGE, TAG, forget=(TFTP,))])
+    assert reopened(path)[A] == Record(A, EDGE, TAG, {FTP: SCOPE})

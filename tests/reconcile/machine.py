@@ -4,8 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ctherd.dataplane import survey_rules
+from ctherd.dataplane.finding import Finding
 from ctherd.dataplane.nftables import layout
 from ctherd.dataplane.nftables.dataplane import NftablesDataplane
+from ctherd.dataplane.revoker import FlowRevoker
+from ctherd.dataplane.ruleset import TableId, read_ruleset
 from ctherd.guard.decide import Guard
 from ctherd.guard.policy import Policy
 from ctherd.journal.sqlite import SqliteJournal
@@ -19,8 +23,9 @@ from ctherd.model.assignment import (
 from ctherd.model.catalog import Protocol
 from ctherd.model.document import Document, NetnsName, document
 from ctherd.model.observation import Observation
+from ctherd.netlink.dialogue import Dialogue
 from ctherd.netlink.nf_tables import NFPROTO_INET
-from ctherd.ports import Edit, ObserveRequest, Record
+from ctherd.ports import Edit, ObserveRequest, Record, Revocation, Revoked
 from ctherd.reconcile.reconciler import Reconciler, Report
 from ctherd.testing.kernel import FakeKernel
 from ctherd.testing.netns_directory import FakeNetnsDirectory
@@ -89,6 +94,11 @@ class MortalJournal:
         self._fate.step()
 
 
+def foreign_rules(_: Revocation, dialogue: Dialogue) -> Iterator[Finding]:
+    """What others do to helpers, as far as the scripted kernel can have it."""
+    return survey_rules.find(read_ruleset(dialogue, TableId(NFPROTO_INET, layout.TABLE)))
+
+
 class Process:
     """One run of ctherd, from its start to its end."""
 
@@ -96,12 +106,28 @@ class Process:
         self.journal = SqliteJournal(machine.path)
         opener = FakeNetnsDirectory(machine.kernel)
         self.dataplane = NftablesDataplane(opener, own_table=own_table)
+        self.revoker = FlowRevoker(opener, foreign_rules, lambda _: self.picks_up)
+        self.picks_up = True
         mortal = MortalJournal(self.journal, fate)
         self.reconciler = Reconciler(self.dataplane, mortal, Guard(Policy()))
 
     def become(self, *documents: Document, complete: bool = True) -> list[Report]:
+        reports = self.commit(*documents, complete=complete)
+        self.revoke()
+        return reports
+
+    def commit(self, *documents: Document, complete: bool = True) -> list[Report]:
+        """Make *documents* true, and pay nothing of what that owes to live flows."""
         self.reconciler.accept(documents, complete=complete)
         return self.reconciler.reconcile()
+
+    def revoke(self) -> list[Revoked]:
+        """Pay what is owed to live flows; all of it can be."""
+        outcomes = [self.revoker.revoke(each) for each in self.reconciler.owing()]
+        revoked = [each for each in outcomes if isinstance(each, Revoked)]
+        assert revoked == outcomes
+        self.reconciler.settle(revoked)
+        return revoked
 
 
 class Machine:

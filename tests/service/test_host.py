@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ctherd.dataplane.nftables.dataplane import NftablesDataplane
+from ctherd.dataplane.revoker import FlowRevoker
 from ctherd.guard.decide import Guard
 from ctherd.guard.policy import Policy
 from ctherd.journal.sqlite import SqliteJournal
@@ -34,6 +35,7 @@ def service(tmp_path: Path, kernel: FakeKernel) -> Iterator[HostService]:
         Limits(),
         nat_missing=lambda _: False,
         look_around=lambda _: {},
+        revoker=FlowRevoker(FakeNetnsDirectory(kernel), lambda *_: (), lambda _: True),
         stays=False,
     )
     journal.close()

@@ -18,13 +18,16 @@ from ctherd.agent import control
 from ctherd.agent.files import NetnsWatch
 from ctherd.agent.kernel_events import KernelEvents
 from ctherd.agent.patience import Patience
+from ctherd.agent.revocations import Revocations
 from ctherd.agent.source import Source
 from ctherd.errors import CtherdError, JournalError, NetnsAbsent
 from ctherd.model.document import Document, NetnsName
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.plan.explain import why
+from ctherd.ports import Revoked
 from ctherd.reconcile.reconciler import Report
 from ctherd.service.host import Answer, HostService
+from ctherd.service.revocations import Outcome, add_outcomes, in_words, revoked_as_data
 
 _log: Final = logging.getLogger("ctherd.agent")
 
@@ -54,6 +57,9 @@ class Observer(Protocol):
 
     def repaired(self, seconds: float) -> None:
         """Drift was repaired, so long after its event."""
+
+    def revoked(self, revoked: Revoked) -> None:
+        """What was owed to live flows was paid."""
 
     def swept(self, seconds: float) -> None:
         """Every netns was looked at."""
@@ -103,6 +109,7 @@ class Agent:
         self._announce = announce
         self._due: dict[NetnsName, float] = {}
         self._drift_since: dict[NetnsName, float] = {}
+        self._revocations = Revocations(self._reconciler, service.revoker, self._on_revoked)
         self._failing = Patience(0.05, 30.0)
         self._fought_over = Patience(0.0, 5.0)
         self._wakeup: asyncio.TimerHandle | None = None
@@ -134,7 +141,13 @@ class Agent:
             self._start()
             background = [
                 asyncio.create_task(each)
-                for each in (self.source.run(), self._sweeps(), self._waits(), self._beats())
+                for each in (
+                    self.source.run(),
+                    self._revocations.run(),
+                    self._sweeps(),
+                    self._waits(),
+                    self._beats(),
+                )
             ]
             self._announce()
             _log.info("in sync: %d routers", len(self._reconciler.entries))
@@ -240,12 +253,13 @@ class Agent:
             self._wake()
 
     def _wake(self) -> None:
-        if not self._due:
+        due_s = [at for netns, at in self._due.items() if not self._revocations.holds(netns)]
+        if not due_s:
             return
         loop = asyncio.get_running_loop()
         if self._wakeup is not None:
             self._wakeup.cancel()
-        wait_s = min(self._due.values()) - time.monotonic()
+        wait_s = min(due_s) - time.monotonic()
         self._wakeup = loop.call_later(max(0.0, wait_s), self._work)
 
     # -- looking and acting ----------------------------------------------------------------------
@@ -261,6 +275,9 @@ class Agent:
 
     def _reconcile(self, names: Sequence[NetnsName]) -> None:
         began_s = time.monotonic()
+        held = {netns for netns in names if self._revocations.holds(netns)}
+        names = [netns for netns in names if netns not in held]
+        self._due.update(dict.fromkeys(held, began_s))
         try:
             reports = self._reconciler.reconcile(names)
         except JournalError as error:
@@ -273,6 +290,12 @@ class Agent:
         self._observer.reconciled(reports, time.monotonic() - began_s)
         for netns in names:
             self._drift_since.pop(netns, None)
+        self._revocations.look(names)
+        self._looked_at(names)
+
+    def _looked_at(self, names: Sequence[NetnsName]) -> None:
+        """Let everybody know who follows what becomes of these netns."""
+        for netns in names:
             entry = self._reconciler.entries.get(netns)
             if entry is None or entry.cookie is None:
                 self._events.ignore(netns)
@@ -280,6 +303,15 @@ class Agent:
                 self._look_at(netns)  # somebody may have committed before we listened
         self._keeper.keep(names)
         self.source.reconciled(names)
+
+    def _on_revoked(self, netns: NetnsName, outcome: Outcome) -> None:
+        if isinstance(outcome, Revoked):
+            for each in revoked_as_data(outcome):
+                level = logging.WARNING if each["left"] else logging.INFO
+                _log.log(level, "%s: %s", netns, in_words(each))
+            self._observer.revoked(outcome)
+        self._looked_at([netns])
+        self._wake()
 
     def _digest(self, report: Report) -> None:
         if report.error is not None:
@@ -358,10 +390,31 @@ class Agent:
 
     # -- the control socket ----------------------------------------------------------------------
 
-    def _answer(self, request: dict[str, Any]) -> Answer:
-        if request.get("operation") == "show":
-            return self.service.show(str(request.get("router", "")))
+    async def _answer(self, request: dict[str, Any]) -> Answer:
+        match request.get("operation"):
+            case "show":
+                return self.service.show(str(request.get("router", "")))
+            case "apply":
+                return await self._apply(request)
+            case "adopt":
+                return await self._adopt(request)
         return self.source.answer(request)
+
+    async def _apply(self, request: dict[str, Any]) -> Answer:
+        """Let the source apply, and tell what came of what that owes to live flows."""
+        await self._revocations.idle()
+        before = self._revocations.serial
+        answer = self.source.answer(request)
+        self._revocations.look(self._reconciler.entries)
+        await self._revocations.idle()
+        return add_outcomes(answer, self._revocations.since(before))
+
+    async def _adopt(self, request: dict[str, Any]) -> Answer:
+        await self._revocations.idle()
+        router, assignment = (str(request.get(each, "")) for each in ("router", "assignment"))
+        adoption = self.service.adoption(router, assignment)
+        really = bool(request.get("really"))
+        return await asyncio.to_thread(self.service.adopt, adoption, really=really)
 
 
 def _is_later(generation: int, known: int) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ _log: Final = logging.getLogger("ctherd.agent")
 
 _LONGEST_REQUEST: Final = 64 * 1024
 
-Answerer = Callable[[dict[str, Any]], dict[str, Any]]
+Answerer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 async def serve(state_dir: Path, answer: Answerer) -> asyncio.Server:
@@ -47,7 +47,7 @@ async def _converse(
 ) -> None:
     try:
         line = await asyncio.wait_for(reader.readline(), 10)
-        writer.write(json.dumps(_answer(line, answer)).encode() + b"\n")
+        writer.write(json.dumps(await _answer(line, answer)).encode() + b"\n")
         await writer.drain()
     except (OSError, ValueError, TimeoutError) as error:
         _log.warning("a client of the control socket went away: %s", error)
@@ -55,12 +55,12 @@ async def _converse(
         writer.close()
 
 
-def _answer(line: bytes, answer: Answerer) -> dict[str, Any]:
+async def _answer(line: bytes, answer: Answerer) -> dict[str, Any]:
     try:
         request = json.loads(line)
         if not isinstance(request, dict):
             raise ValueError("not an object")
-        return {"answer": answer(request)}
+        return {"answer": await answer(request)}
     except CtherdError as error:
         return {"error": error.as_data()}
     except ValueError as error:

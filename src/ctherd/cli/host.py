@@ -272,6 +272,45 @@ def confirm() -> int:
 
 
 @click.command()
+@click.argument("router")
+@click.argument("assignment", default="")
+@output
+@click.option("--yes", is_flag=True, help="Do it; without, only count the flows.")
+@common
+def adopt(router: str, assignment: str, output: str, yes: bool) -> int:
+    """Let helpers reach connections that were open before them.
+
+    They are tracked anew from their next packet on. ASSIGNMENT is tcp/21, tcp/21/ftp or ftp; left
+    out, all of the router.
+    """
+    from ctherd.cli import render
+
+    answer = _adopt(configured(), router, assignment, really=yes)
+    if output == "json":
+        render.as_json(answer)
+    else:
+        render.adopted(answer, done=yes)
+    return 0
+
+
+def _adopt(config: "Config", router: str, assignment: str, *, really: bool) -> dict[str, Any]:
+    request = {
+        "operation": "adopt",
+        "router": router,
+        "assignment": assignment,
+        "really": really,
+    }
+    answer = _agent_answer(config, request)
+    if answer is None:
+        from ctherd.main.wiring import opened
+
+        with opened(config, stays=False, changes=really) as host:
+            service = host.service
+            answer = service.adopt(service.adoption(router, assignment), really=really)
+    return answer
+
+
+@click.command()
 @herd_file
 @output
 @click.option("--yes", is_flag=True, help="Do it; without, only say what would be done.")

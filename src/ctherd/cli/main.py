@@ -56,6 +56,7 @@ for command in (
     host.show,
     host.agent,
     host.confirm,
+    host.adopt,
     host.reclaim,
     leaving.uninstall,
     leaving.migrate,

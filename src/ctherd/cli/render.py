@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from ctherd.service.revocations import in_words as revoked_in_words
+
 _SIGNS = {
     "create": ("+", "green"),
     "adopt": ("=", "cyan"),
@@ -39,6 +41,23 @@ def changes(answer: dict[str, Any], *, done: bool) -> None:
         click.secho(f"unsafe: {answer['unsafe']}; `apply` will ask, or take --yes", fg="yellow")
 
 
+def adopted(answer: dict[str, Any], *, done: bool) -> None:
+    """Print how many open connections a helper would reach, or what was done to them."""
+    for line in _flow_lines(answer):
+        click.echo(line)
+    if not done and any(each["flows"] for each in answer["adopts"]):
+        click.echo("nothing was changed; repeat with --yes to have them tracked anew")
+
+
+def _flow_lines(router: dict[str, Any]) -> Any:
+    for each in router.get("adopts", ()):
+        place = f"{each['protocol']}/{each['port']}"
+        label = click.style("* adopt   ", fg="yellow")
+        yield f"{label} {place:10} {each['helper']}: {each['flows']} open flows"
+    for each in router.get("revoked", ()):
+        yield click.style("* flows   ", fg="cyan") + f" {revoked_in_words(each)}"
+
+
 def _router_lines(router: dict[str, Any]) -> Any:
     for step in router.get("steps", ()):
         yield click.style("* router  ", fg="cyan") + f" {step}"
@@ -53,6 +72,7 @@ def _router_lines(router: dict[str, Any]) -> Any:
         yield click.style("* repair  ", fg="yellow") + f" {repair}"
     if router["claim"]:
         yield click.style("* claim   ", fg="cyan") + " let the kernel guard the table"
+    yield from _flow_lines(router)
     if router["pending"]:
         yield click.style("pending", fg="yellow") + f": {router['pending']}"
     for denied in router["denied"]:
@@ -133,6 +153,9 @@ def _surroundings(router: dict[str, Any]) -> Any:
     if router["error"]:
         yield f"error: {router['error']['what']}"
     yield from (f"damage: {each}" for each in router["damage"])
+    for each in router["owed"]:
+        yield f"owed: {each['action']} {each['protocol']}/{each['port']} {each['helper']}"
+    yield from (f"revoked: {revoked_in_words(each)}" for each in router["revoked"])
     for helper, count in router["flows"].items():
         yield f"{helper}: {count['flows']} live flows, {count['expectations']} expectations"
     yield from (f"foreign: {each['sentence']}" for each in router["foreign"])

@@ -1,6 +1,6 @@
 """What conntrack holds in one netns: flows and expectations by helper, and how full its table is.
 
-Read only: revoking a helper from a flow is not done here.
+Read only: revoking a helper from a flow is the affair of ``payment``.
 """
 
 from collections import Counter
@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from ctherd.netlink import ctnetlink
 from ctherd.netlink.ctnetlink import Statistics
 from ctherd.netlink.dialogue import Dialogue, Question
+from ctherd.netns.enter import entered
 
 _FLOWS: Final = Question(
     ctnetlink.GET_FLOWS, ctnetlink.ALL_FAMILIES, ctnetlink.assigned_a_helper(), "list flows"
@@ -67,3 +68,16 @@ def expectation_limit(proc: Path = Path("/proc")) -> int | None:
         return int((proc / "sys/net/netfilter/nf_conntrack_expect_max").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
+
+
+def picks_up_connections(netns_fd: int, proc: Path = Path("/proc")) -> bool:
+    """Tell whether a netns tracks TCP connections that it did not see opened; by default it does.
+
+    Raises: OSError if the netns may not be entered.
+    """
+    with entered(netns_fd):
+        try:
+            value = (proc / "sys/net/netfilter/nf_conntrack_tcp_loose").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return True
+    return value.strip() != "0"

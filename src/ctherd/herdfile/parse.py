@@ -14,6 +14,7 @@ from ctherd.model.assignment import (
     ANY,
     Assignment,
     AssignmentId,
+    OnRevoke,
     Prefix,
     family_of,
     parse_prefix,
@@ -172,7 +173,13 @@ class _Meaning:
         destinations = self._destinations(path, entry)
         try:
             return Assignment(
-                AssignmentId(f"{protocol}/{port}/{helper}"), helper, protocol, port, destinations
+                AssignmentId(f"{protocol}/{port}/{helper}"),
+                helper,
+                protocol,
+                port,
+                destinations,
+                OnRevoke(entry.get("on_revoke", OnRevoke.DETACH)),
+                entry.get("adopt_flows", False),
             )
         except InvalidDeclaration as error:
             place = _place_of_fault(helper, protocol, destinations)

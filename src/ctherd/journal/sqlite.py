@@ -14,13 +14,15 @@ from typing import Final
 
 from ctherd.errors import InvalidDeclaration, JournalError
 from ctherd.journal import format_1
-from ctherd.journal.lines import as_lines, from_lines
+from ctherd.journal.lines import as_lines, debts_as_lines, debts_from_lines, from_lines
 from ctherd.model.assignment import ANY
+from ctherd.model.debt import Debt
 from ctherd.model.document import NetnsName, RouterId
 from ctherd.model.observation import Tag
 from ctherd.ports import Edit, Record
 
-_VERSION: Final = 2
+_VERSION: Final = 3
+_WITHOUT_DEBTS: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE edit (
     netns  TEXT NOT NULL,
@@ -29,9 +31,15 @@ CREATE TABLE edit (
     tag    TEXT NOT NULL,
     forget TEXT NOT NULL,
     put    TEXT NOT NULL,
+    paid   TEXT NOT NULL DEFAULT '',
+    owe    TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (netns, number)
 ) WITHOUT ROWID, STRICT
 """
+_DEBTS: Final = (
+    "ALTER TABLE edit ADD COLUMN paid TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE edit ADD COLUMN owe TEXT NOT NULL DEFAULT ''",
+)
 _SUMMED_UP_AFTER: Final = 32
 """So many edits of one netns, and a start has to read no more than a few of each."""
 
@@ -94,28 +102,49 @@ class SqliteJournal:
 
     def _append(self, edits: Iterable[Edit]) -> None:
         rows = []
-        for netns, router, tag, put, forget in edits:
+        for netns, router, tag, put, forget, on_revoke, owe, paid in edits:
             self._numbers[netns] = number = self._numbers.get(netns, 0) + 1
             forgotten = as_lines(dict.fromkeys(forget, ANY)) if forget else ""
-            rows.append((netns, number, router, tag, forgotten, as_lines(put)))
-        self._db.executemany("INSERT INTO edit VALUES (?, ?, ?, ?, ?, ?)", rows)
+            debts = (debts_as_lines(paid), debts_as_lines(owe)) if paid or owe else ("", "")
+            rows.append((netns, number, router, tag, forgotten, as_lines(put, on_revoke), *debts))
+        self._db.executemany("INSERT INTO edit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def _sum(self, query: str, parameters: Sequence[str] = ()) -> dict[NetnsName, Record]:
         """Return what the edits that *query* selects, in their order, come to."""
         records: dict[NetnsName, Record] = {}
-        for netns, _, router, tag, forget, put in self._db.execute(query, parameters):
-            managed = dict(records[netns].managed) if netns in records else {}
-            for key in from_lines(forget):
+        for netns, _, router, tag, forget, put, paid, owe in self._db.execute(query, parameters):
+            before = records.get(netns)
+            managed = dict(before.managed) if before else {}
+            unusual = dict(before.on_revoke) if before else {}
+            made, made_unusual = from_lines(put)
+            for key in from_lines(forget)[0]:
                 managed.pop(key, None)
-            managed.update(from_lines(put))
-            records[netns] = Record(NetnsName(netns), RouterId(router), Tag(tag), managed)
+                unusual.pop(key, None)
+            for key in made if unusual else ():
+                unusual.pop(key, None)
+            managed.update(made)
+            unusual.update(made_unusual)
+            owed = _owed(before.owed if before else (), debts_from_lines(paid), owe)
+            records[netns] = Record(
+                NetnsName(netns), RouterId(router), Tag(tag), managed, unusual, owed
+            )
         return records
 
     def _sum_up(self, netns: NetnsName) -> None:
         """Put one edit in place of all that there are of *netns*."""
         summed = self._sum("SELECT * FROM edit WHERE netns = ? ORDER BY number", (netns,))
         self._db.execute("DELETE FROM edit WHERE netns = ?", (netns,))
-        self._append(Edit(netns, each.router, each.tag, each.managed) for each in summed.values())
+        self._append(
+            Edit(
+                netns,
+                each.router,
+                each.tag,
+                each.managed,
+                on_revoke=each.on_revoke,
+                owe=each.owed,
+            )
+            for each in summed.values()
+        )
 
     def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
@@ -128,7 +157,11 @@ class SqliteJournal:
                 cure="use that ctherd again",
             )
         with self._transaction():
-            self._db.execute(_SCHEMA)
+            if version == _WITHOUT_DEBTS:
+                for statement in _DEBTS:
+                    self._db.execute(statement)
+            else:
+                self._db.execute(_SCHEMA)
             if version == format_1.VERSION:
                 self._append(format_1.edits(self._db))
                 format_1.drop(self._db)
@@ -156,3 +189,9 @@ class SqliteJournal:
                 where=str(self.path),
                 cure="make room or restore it; if lost, move it away and see `ctherd reclaim`",
             ) from error
+
+
+def _owed(before: tuple[Debt, ...], paid: tuple[Debt, ...], owe: str) -> tuple[Debt, ...]:
+    """Return what is owed after an edit: each debt once, however often it was written."""
+    left = [each for each in before if each not in paid]
+    return tuple(dict.fromkeys((*left, *debts_from_lines(owe))))

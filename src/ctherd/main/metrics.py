@@ -17,6 +17,8 @@ from ctherd.agent.agent import QueueDepth
 from ctherd.agent.source import Source
 from ctherd.errors import ConfigurationError
 from ctherd.main.expectations import Expectations
+from ctherd.model.debt import Action
+from ctherd.ports import Revoked
 from ctherd.reconcile.reconciler import Report
 from ctherd.service.host import HostService
 
@@ -51,6 +53,24 @@ class Metrics:
             "ctherd_drift_repair_seconds",
             "Time from a foreign change's event to its repair.",
             buckets=_REPAIR_BUCKETS,
+            registry=self.registry,
+        )
+        self._revoked = Counter(
+            "ctherd_flows_revoked",
+            "Live flows of assignments that went (or, adopt, came), by what was done to them.",
+            ["action"],
+            registry=self.registry,
+        )
+        for action in Action:
+            self._revoked.labels(action.value)
+        self._left = Counter(
+            "ctherd_flows_left",
+            "Live flows that should have been revoked and could not be.",
+            registry=self.registry,
+        )
+        self._removed_expectations = Counter(
+            "ctherd_expectations_revoked",
+            "Expectations that went with the helpers of live flows.",
             registry=self.registry,
         )
         self._sweep = Gauge(
@@ -92,6 +112,13 @@ class Metrics:
     def repaired(self, seconds: float) -> None:
         """Count a repair."""
         self._repairs.observe(seconds)
+
+    def revoked(self, revoked: Revoked) -> None:
+        """Count what came of a revocation."""
+        for each in revoked.settled:
+            self._revoked.labels(each.debt.action.value).inc(each.flows)
+            self._left.inc(each.left)
+            self._removed_expectations.inc(each.expectations)
 
     def swept(self, seconds: float) -> None:
         """Remember how long the last sweep took."""

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctherd.dataplane.conntrack import live_flows
-from ctherd.dataplane.finding import as_data
+from ctherd.dataplane.conntrack import live_flows, picks_up_connections
+from ctherd.dataplane.finding import Finding, as_data
 from ctherd.dataplane.iptables import neighbour
 from ctherd.dataplane.iptables.kernel import has_legacy_table
 from ctherd.dataplane.iptables.names import chain_of
 from ctherd.dataplane.iptables.variant import Variant
 from ctherd.dataplane.modules import HelperModules
+from ctherd.dataplane.revoker import FlowRevoker
 from ctherd.dataplane.succession import HostDataplane
 from ctherd.dataplane.survey import survey
 from ctherd.errors import CtherdError, PrivilegeMissing
@@ -23,9 +24,10 @@ from ctherd.main.dataplanes import Choice, build, choose, unusable_here
 from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Tag
+from ctherd.netlink.dialogue import Dialogue
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.netns.open_files import allow_most
-from ctherd.ports import Journal
+from ctherd.ports import Journal, Revocation
 from ctherd.service.host import Answer, HostService
 from ctherd.service.shadow import MemoryJournal
 
@@ -43,13 +45,13 @@ class Host:
     service: HostService
 
 
-def netns_directory(path: Path) -> NetnsDirectory:
+def netns_directory(path: Path, *, leave_room: bool = True) -> NetnsDirectory:
     """Return the netns directory at *path*.
 
     Raises: PrivilegeMissing, also where the kernel has no netfilter netlink at all.
     """
     try:
-        return NetnsDirectory(path)
+        return NetnsDirectory(path, leave_room=leave_room)
     except OSError as error:
         raise PrivilegeMissing(
             f"netfilter cannot be spoken to: {error.strerror}",
@@ -88,6 +90,7 @@ def _wire(config: Config, directory: NetnsDirectory, journal: Journal, *, stays:
         nat_missing=HelperModules().nat_missing,
         look_around=lambda netns: _look_around(directory, dataplane, choice, tag_in(netns), netns),
         chosen=choice._asdict(),
+        revoker=_revoker(config),
         stays=stays,
     )
 
@@ -111,6 +114,23 @@ def _has_legacy_table(directory: NetnsDirectory, netns: NetnsName) -> bool:
             return any(has_legacy_table(fd, family) for family in Family)
     except (CtherdError, OSError):
         return False
+
+
+def _revoker(config: Config) -> FlowRevoker:
+    # It works in a thread, so it needs a directory whose buffer it has for itself. Where open files
+    # have run out, a netns can only be let go of when what it owes is paid.
+    directory = netns_directory(config.netns_dir, leave_room=False)
+
+    def rivals(revocation: Revocation, dialogue: Dialogue) -> tuple[Finding, ...]:
+        ours = "" if revocation.tag is None else chain_of(revocation.tag)
+        with directory.held(revocation.netns) as fd:
+            return survey(dialogue, fd, is_our_chain=lambda chain: chain == ours)
+
+    def picks_up(netns: NetnsName) -> bool:
+        with directory.held(netns) as fd:
+            return picks_up_connections(fd)
+
+    return FlowRevoker(directory, rivals, picks_up)
 
 
 def _look_around(

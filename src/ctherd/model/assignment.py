@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from itertools import pairwise
 from types import MappingProxyType
@@ -24,6 +25,14 @@ EVERYWHERE: Mapping[Family, Prefix] = MappingProxyType(
 """The prefix that holds every address of a family."""
 
 
+class OnRevoke(StrEnum):
+    """What happens to the live flows of an assignment that is taken away."""
+
+    DETACH = "detach"
+    KILL = "kill"
+    LEAVE = "leave"
+
+
 class AssignmentKey(NamedTuple):
     """What makes two assignments of one router the same in the kernel's eyes.
 
@@ -43,7 +52,8 @@ class Assignment:
     """One declared helper assignment; every instance is one that the catalog allows.
 
     Shape: *helper* is the name as declared (an alias stays visible to its author); *port* is the
-    original destination port, 1 to 65535; *destinations* are collapsed on construction.
+    original destination port, 1 to 65535; *destinations* are collapsed on construction;
+    *on_revoke* is for the day it goes, *adopt_flows* for connections that are open when it comes.
     Raises: InvalidDeclaration, on construction.
     """
 
@@ -52,6 +62,8 @@ class Assignment:
     protocol: Protocol
     port: int
     destinations: Destinations = ANY
+    on_revoke: OnRevoke = OnRevoke.DETACH
+    adopt_flows: bool = False
     key: AssignmentKey = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +113,24 @@ def collapse(prefixes: Iterable[Prefix]) -> Destinations:
     v4 = collapse_addresses(p for p in given if isinstance(p, IPv4Network))
     v6 = collapse_addresses(p for p in given if isinstance(p, IPv6Network))
     return (*v4, *v6)
+
+
+def covers(wide: Destinations, narrow: Destinations) -> bool:
+    """Tell whether every address of *narrow* is in *wide* too.
+
+    Shape: both as collapse leaves them.
+    """
+    if not wide:
+        return True
+    if not narrow:
+        return {prefix.version for prefix in wide if not prefix.prefixlen} == {4, 6}
+    return all(any(_holds(outer, inner) for outer in wide) for inner in narrow)
+
+
+def _holds(outer: Prefix, inner: Prefix) -> bool:
+    if isinstance(outer, IPv4Network):
+        return isinstance(inner, IPv4Network) and inner.subnet_of(outer)
+    return isinstance(inner, IPv6Network) and inner.subnet_of(outer)
 
 
 def parse_prefix(text: str) -> Prefix:

@@ -12,6 +12,7 @@ from ctherd.model.assignment import (
     AssignmentId,
     AssignmentKey,
     Destinations,
+    OnRevoke,
     overlap,
 )
 from ctherd.model.catalog import Protocol
@@ -28,7 +29,8 @@ class Document:
     """Everything that one router shall have, and nothing else; empty means: no helper at all.
 
     Shape: *netns* is one name in the netns directory, or HOST; *assignments* keeps the order of
-    declaration; *desired* is the same state as the planner compares it.
+    declaration; *desired* is the same state as the planner compares it; *on_revoke* has what is not
+    simply detached, *adopting* what shall reach connections that are open already.
     Raises: InvalidDeclaration, on construction, if two assignments exclude each other.
     """
 
@@ -36,6 +38,8 @@ class Document:
     netns: NetnsName
     assignments: Mapping[AssignmentId, Assignment]
     desired: Mapping[AssignmentKey, Destinations] = field(init=False, compare=False)
+    on_revoke: Mapping[AssignmentKey, OnRevoke] = field(init=False, compare=False)
+    adopting: frozenset[AssignmentKey] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         refuse_overlaps(self.assignments.values())
@@ -44,6 +48,10 @@ class Document:
         # promised.
         desired = {each.key: each.destinations for each in self.assignments.values()}
         object.__setattr__(self, "desired", desired)
+        given = self.assignments.values()
+        unusual = {e.key: e.on_revoke for e in given if e.on_revoke is not OnRevoke.DETACH}
+        object.__setattr__(self, "on_revoke", unusual)
+        object.__setattr__(self, "adopting", frozenset(e.key for e in given if e.adopt_flows))
 
 
 def document(router: str, netns: str, assignments: Iterable[Assignment]) -> Document:

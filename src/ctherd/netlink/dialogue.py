@@ -36,6 +36,18 @@ class Question(NamedTuple):
     words: str
 
 
+class Order(NamedTuple):
+    """One request that changes something outside of any transaction. Shape: as Question."""
+
+    kind: int
+    family: int
+    body: bytes
+
+
+_ORDERS_AT_ONCE = 64
+"""So many errors fit into any receive buffer."""
+
+
 class Dialogue:
     """Speaks nfnetlink with the kernel of one netns.
 
@@ -115,6 +127,34 @@ class Dialogue:
                 "commit", netns=self.netns, errno=errno.ENODATA, words="the kernel did not answer"
             )
         return errors
+
+    def carry_out_each(self, orders: Sequence[Order]) -> dict[int, Answer]:
+        """Carry out *orders* one after the other; return the kernel's errors by their index.
+
+        Shape: no transaction; one that fails does not keep the others from being carried out.
+        """
+        errors: dict[int, Answer] = {}
+        for start in range(0, len(orders), _ORDERS_AT_ONCE):
+            some = orders[start : start + _ORDERS_AT_ONCE]
+            errors |= {start + at: answer for at, answer in self._carry_out_some(some).items()}
+        return errors
+
+    def _carry_out_some(self, orders: Sequence[Order]) -> dict[int, Answer]:
+        first = next(self._sequences)
+        last = first
+        messages: list[bytes] = []
+        for kind, family, body in orders:
+            last = first if not messages else next(self._sequences)
+            # Errors come unasked; only of the last one it has to be heard that it was done.
+            flags = wire.NLM_F_ACK if len(messages) + 1 == len(orders) else 0
+            messages.append(wire.netfilter_message(kind, flags, last, family, body))
+        self.transport.send(b"".join(messages))
+        answers: dict[int, Answer] = {}
+        while last - first not in answers:
+            for message in wire.messages(self.transport.receive()):
+                if message.kind == wire.NLMSG_ERROR and first <= message.sequence <= last:
+                    answers[message.sequence - first] = wire.answer(message)
+        return {at: answer for at, answer in answers.items() if answer.errno}
 
     def _answers(self, question: Question, *, dump: bool, nothing: int = 0) -> Iterator[Message]:
         """Yield the answers; an error with errno *nothing* says that there are none."""

@@ -48,11 +48,14 @@ class Namespace:
 class NetnsDirectory:
     """The directory in which `ip netns` and its like mount network namespaces.
 
-    All transports that it opens share one receive buffer: use them from one thread.
+    All transports that it opens share one receive buffer: use them from one thread. Shape:
+    *leave_room* keeps some open files free for everything else; one that opens a netns for a moment
+    only may do without.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, leave_room: bool = True) -> None:
         self.path = path
+        self._leave_room = leave_room
         self._buffer = bytearray(RECEIVE_BYTES)
         self._inherited: dict[int, NetlinkSocket] = {}
         own = NetlinkSocket(self._buffer)
@@ -100,7 +103,7 @@ class NetnsDirectory:
             ) from error
         finally:
             os.close(fd)
-        if not leaves_room(fresh.fileno()):
+        if self._leave_room and not leaves_room(fresh.fileno()):
             fresh.close()
             raise no_room("open a netlink socket", name)
         cookie = fresh.cookie

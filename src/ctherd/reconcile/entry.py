@@ -6,13 +6,21 @@ from typing import Final
 
 from ctherd.errors import CtherdError
 from ctherd.guard.decide import Denial
-from ctherd.model.assignment import AssignmentId, AssignmentKey, Destinations, within
+from ctherd.model.assignment import (
+    AssignmentId,
+    AssignmentKey,
+    Destinations,
+    OnRevoke,
+    within,
+)
 from ctherd.model.catalog import Family, by_name
+from ctherd.model.debt import Debt
 from ctherd.model.document import Document, NetnsName, RouterId
 from ctherd.model.observation import Live, Observation, Ownership, Tag, Unchanged
 from ctherd.plan.diff import Change, Desired, Managed, Verb
 from ctherd.plan.plan import Plan
-from ctherd.ports import Committed, Edit, ObserveRequest, Refusal
+from ctherd.plan.revocation import debts
+from ctherd.ports import Committed, Edit, ObserveRequest, Refusal, Revocation, Revoked
 
 _FORGOTTEN: Final = frozenset((Verb.DELETE, Verb.FORGET))
 
@@ -24,7 +32,9 @@ class Entry:
     Shape: *document* None means that no document is known: everything of ours goes, once in sync;
     *cookie* is that of the netns that is open, *last_cookie* stays known when it was let go of;
     *settled* is true while nothing has to happen as long as the kernel says nothing changed;
-    *refused_in* holds what only some families refuse, and is asked of the others alone.
+    *refused_in* holds what only some families refuse, and is asked of the others alone;
+    *on_revoke* is what was recorded of those of *managed* that are not simply detached, *owed* what
+    live flows are owed still, and *revoked* what last came of that.
     The mappings are replaced, never changed: wanted, made and live are one and the same object
     where they are equal, which is nearly always.
     """
@@ -35,6 +45,9 @@ class Entry:
     recorded_router: RouterId | None = None
     document: Document | None = None
     managed: Managed = field(default_factory=dict)
+    on_revoke: Mapping[AssignmentKey, OnRevoke] = field(default_factory=dict)
+    owed: tuple[Debt, ...] = ()
+    revoked: Revoked | None = None
     denials: Mapping[AssignmentId, Denial] = field(default_factory=dict)
     desired: Desired = field(default_factory=dict)
     refused: dict[AssignmentKey, Refusal] = field(default_factory=dict)
@@ -115,6 +128,10 @@ class Entry:
         self.tag = edit.tag
         self.recorded_router = edit.router
         self.managed = {**self.managed, **edit.put}
+        if self.on_revoke or edit.on_revoke:
+            kept = {key: how for key, how in self.on_revoke.items() if key not in edit.put}
+            self.on_revoke = {**kept, **edit.on_revoke}
+        self.owed += edit.owe
 
     def settle(self) -> None:
         """The plan was empty, in sync: nothing has to happen until something changes."""
@@ -169,6 +186,52 @@ class Entry:
         for key in gone:
             left.pop(key, None)
         self.managed = left
+        self.on_revoke = {key: how for key, how in self.on_revoke.items() if key in left}
         return (
             [] if self.tag is None else [Edit(self.netns, self.router, self.tag, {}, tuple(gone))]
         )
+
+    # -- what live flows are owed ----------------------------------------------------------------
+
+    def on_revoke_of(self, keys: Iterable[AssignmentKey]) -> Mapping[AssignmentKey, OnRevoke]:
+        """Return what is unusual about the end of *keys*, as their author has it."""
+        wanted = self.document.on_revoke if self.document is not None else {}
+        return {key: wanted[key] for key in keys if key in wanted} if wanted else {}
+
+    def restated(self) -> Mapping[AssignmentKey, Destinations]:
+        """Return what is managed as before, but shall end in another way than was recorded."""
+        if self.document is None or not (self.on_revoke or self.document.on_revoke):
+            return {}
+        wanted, recorded = self.document.on_revoke, self.on_revoke
+        return {
+            key: scope
+            for key, scope in self.managed.items()
+            if key in self.document.desired and wanted.get(key) is not recorded.get(key)
+        }
+
+    def new_debts(self, changes: tuple[Change, ...]) -> tuple[Debt, ...]:
+        """Return what *changes* will owe to live flows, besides what is owed already."""
+        adopting = self.document.adopting if self.document is not None else ()
+        if not adopting and all(change.verb is Verb.CREATE for change in changes):
+            return ()
+        found = debts(changes, self.on_revoke, adopting)
+        return tuple(each for each in found if each not in self.owed)
+
+    def revocation(self) -> Revocation | None:
+        """Return what there is to pay; None also while it is not known what is live."""
+        seen = self.observed
+        if not self.owed or self.cookie is None or seen is None:
+            return None
+        if seen.ownership is Ownership.FOREIGN:
+            return None  # what somebody else assigns in our place cannot be told from ours
+        return Revocation(self.netns, self.cookie, self.tag, self.owed, seen.live)
+
+    def pay(self, revoked: Revoked) -> list[Edit]:
+        """Return what the journal has to strike out, and strike it out here."""
+        self.revoked = revoked
+        done = {each.debt for each in revoked.settled if each.done}
+        paid = tuple(each for each in self.owed if each in done)
+        self.owed = tuple(each for each in self.owed if each not in done)
+        if not paid or self.tag is None:
+            return []
+        return [Edit(self.netns, self.router, self.tag, paid=paid)]

@@ -7,6 +7,10 @@ something that was never made, which is harmless, and never a table that nobody 
 *forget* comes after: a crash there leaves a record of something that is gone, which the next diff
 forgets. Not in sync, nothing is removed at all.
 
+What a commit owes to live flows is recorded before it as well. Whoever owns the reconciler has it
+paid afterwards, at a time of his own (``owing``, then ``settle``): reading all flows of a router
+takes longer than committing to a hundred, and no other router shall wait for that.
+
 One netns' failure stays in its entry; the others go on.
 """
 
@@ -30,6 +34,8 @@ from ctherd.ports import (
     Moved,
     ObserveRequest,
     Refusal,
+    Revocation,
+    Revoked,
     Transaction,
 )
 from ctherd.reconcile.entry import Entry
@@ -83,6 +89,8 @@ class Reconciler:
                 record.tag,
                 recorded_router=record.router,
                 managed=record.managed,
+                on_revoke=record.on_revoke,
+                owed=record.owed,
             )
             for record in journal.load().values()
         }
@@ -188,6 +196,7 @@ class Reconciler:
             if entry.cookie is None
         ]
         self._forget_the_dead(chosen)
+        self._record_restated(chosen)
         chosen = [entry for entry in chosen if entry.cookie is not None]
         for tries in range(1, _TRIES + 1):
             chosen = self._round(chosen, reports, tries)
@@ -277,10 +286,25 @@ class Reconciler:
                 for verb, key, _, after, _ in plan.changes
                 if verb in _RECORDED and after is not None
             }
-            if not put:
+            owe = entry.new_debts(plan.changes)
+            if not (put or owe):
                 continue
             tag = entry.tag or drawn_tag()
-            edits.append(Edit(entry.netns, entry.router, tag, put))
+            unusual = entry.on_revoke_of(put)
+            edits.append(Edit(entry.netns, entry.router, tag, put, on_revoke=unusual, owe=owe))
+        self._record(edits)
+
+    def _record_restated(self, chosen: Sequence[Entry]) -> None:
+        """Put on disk how what is managed shall end, where its author changed only that."""
+        self._record(
+            [
+                Edit(entry.netns, entry.router, entry.tag, put, on_revoke=entry.on_revoke_of(put))
+                for entry in chosen
+                if entry.tag is not None and (put := entry.restated())
+            ]
+        )
+
+    def _record(self, edits: Sequence[Edit]) -> None:
         if not edits:
             return
         self._journal.record(edits)
@@ -318,11 +342,37 @@ class Reconciler:
             self._drop_if_nothing_is_left(entry)
         return moved
 
+    # -- what live flows are owed ----------------------------------------------------------------
+
+    def owing(self, names: Iterable[NetnsName] | None = None) -> list[Revocation]:
+        """Return what is owed to live flows in these netns (None: all), where it can be paid now.
+
+        Until it is settled, these netns must not be reconciled: new flows of an assignment that
+        came back in between would be taken for old ones.
+        """
+        return [found for each in self._chosen(names) if (found := each.revocation()) is not None]
+
+    def settle(self, outcomes: Iterable[Revoked]) -> None:
+        """Strike out what was paid."""
+        edits = []
+        paid = []
+        for revoked in outcomes:
+            entry = self.entries.get(self._by_cookie.get(revoked.cookie, revoked.netns))
+            if entry is not None:
+                edits += entry.pay(revoked)
+                paid.append(entry)
+        if edits:
+            self._journal.record(edits)
+        for entry in paid:
+            self._drop_if_nothing_is_left(entry)
+
     # -- what is over ----------------------------------------------------------------------------
 
     def _drop_if_nothing_is_left(self, entry: Entry) -> None:
         """Let go of a netns in which nothing is wanted, made or live any more."""
         if entry.desired or entry.managed or not self.in_sync or entry.error is not None:
+            return
+        if entry.owed:
             return
         if entry.observed is None or entry.observed.ownership is Ownership.OURS:
             return

@@ -6,17 +6,31 @@ from typing import Any, Final
 
 from ctherd.errors import CtherdError, NetnsAbsent, NotFound, UnsafePlan
 from ctherd.guard.decide import Guard
-from ctherd.model.assignment import Assignment, AssignmentId, Destinations
+from ctherd.model.assignment import (
+    Assignment,
+    AssignmentId,
+    AssignmentKey,
+    Destinations,
+    OnRevoke,
+)
+from ctherd.model.debt import Action, Debt
 from ctherd.model.document import Document, NetnsName, document
 from ctherd.model.status import AssignmentStatus, State
 from ctherd.plan.diff import Verb
 from ctherd.plan.explain import destinations_in_words, plan_as_data
+from ctherd.plan.revocation import debts
 from ctherd.plan.safety import Danger, Limits, danger
-from ctherd.ports import Dataplane, Journal, Record
+from ctherd.ports import Dataplane, Journal, Record, Revocation, Revoked, Revoker
 from ctherd.reconcile.entry import Entry
 from ctherd.reconcile.reconciler import Reconciler, Report
 from ctherd.reconcile.renames import renamed
 from ctherd.reconcile.standing import NatMissing, statuses
+from ctherd.service.revocations import (
+    Outcome,
+    add_outcomes,
+    debt_as_data,
+    revoked_as_data,
+)
 from ctherd.service.shadow import MemoryJournal, ReadOnlyDataplane
 
 Answer = dict[str, Any]
@@ -51,6 +65,7 @@ class HostService:
         *,
         nat_missing: NatMissing,
         look_around: LookAround,
+        revoker: Revoker,
         stays: bool,
         chosen: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
@@ -62,6 +77,7 @@ class HostService:
         self._look_around = look_around
         self._chosen = chosen
         self._stays = stays
+        self.revoker = revoker
         self.reconciler = Reconciler(dataplane, journal, guard, stays=stays)
 
     @property
@@ -87,10 +103,11 @@ class HostService:
         shadow.accept(wanted)
         reports = _in_batches(shadow.plan, list(shadow.entries), tell)
         known = self.reconciler.entries
+        routers = [self._planned(report, shadow.entries[report.netns]) for report in reports]
         self._dataplane.release([each for each in shadow.entries if each not in known])
         unsafe = self.danger(wanted)
         return {
-            "routers": [self._as_data(report, shadow.entries[report.netns]) for report in reports],
+            "routers": routers,
             "unsafe": str(unsafe) if unsafe else None,
         }
 
@@ -102,7 +119,7 @@ class HostService:
         confirmed: bool = False,
         tell: Tell = _nobody,
     ) -> Answer:
-        """Make *documents* true.
+        """Make *documents* true, and pay what that owes to live flows unless we stay for it.
 
         Raises: UnsafePlan, with nothing changed, if unusually much would go and nobody confirmed.
         """
@@ -118,12 +135,54 @@ class HostService:
         done = _in_batches(self.reconciler.reconcile, list(entries), tell)
         reports = {report.netns: report for report in done}
         # What is settled has no report, and may yet be denied or refused in part.
-        return {
+        answer: Answer = {
             "routers": [
                 self._as_data(reports.get(netns) or Report(netns, entry.router), entry)
                 for netns, entry in entries.items()
             ]
         }
+        return answer if self._stays else add_outcomes(answer, self._revoke())
+
+    def _revoke(self) -> dict[NetnsName, Outcome]:
+        outcomes = {each.netns: self.revoker.revoke(each) for each in self.reconciler.owing()}
+        self.reconciler.settle(each for each in outcomes.values() if isinstance(each, Revoked))
+        return outcomes
+
+    def adoption(self, router: str, assignment: str = "") -> Revocation:
+        """Return what lets the helpers of *router*, or one of them, reach flows that are open.
+
+        Shape: *assignment* is ``tcp/21``, ``tcp/21/ftp`` or ``ftp``.
+        Raises: NotFound.
+        """
+        entries = self.reconciler.entries.values()
+        names = [each.netns for each in entries if router in (each.router, each.netns)]
+        self.reconciler.plan(names)
+        for entry in map(self.reconciler.entries.__getitem__, names):
+            live = entry.observed.live if entry.observed is not None else {}
+            chosen = [key for key in live if assignment in _names(key)]
+            if chosen and entry.cookie is not None:
+                owed = tuple(Debt(Action.ADOPT, key, live[key]) for key in chosen)
+                return Revocation(entry.netns, entry.cookie, entry.tag, owed, live)
+        raise NotFound(f"{router!r} has no {assignment or 'assignment'} in the kernel")
+
+    def adopt(self, adoption: Revocation, *, really: bool) -> Answer:
+        """Carry *adoption* out; without *really* the flows are only counted.
+
+        Raises: CtherdError if the flows cannot be read or changed.
+        """
+        answer: Answer = {"netns": adoption.netns, "adopts": [], "revoked": []}
+        if not really:
+            return answer | {"adopts": self._counted(adoption)}
+        outcome = self.revoker.revoke(adoption)
+        if isinstance(outcome, CtherdError):
+            raise outcome
+        return answer | {"revoked": revoked_as_data(outcome)}
+
+    def _counted(self, revocation: Revocation) -> list[Answer]:
+        counted = self.revoker.count(revocation)
+        if isinstance(counted, CtherdError):
+            raise counted
+        return [debt_as_data(debt) | {"flows": flows} for debt, flows in counted.items()]
 
     def danger(self, documents: Sequence[Document]) -> Danger | None:
         """Return what is unusual about going to *documents* from what is managed."""
@@ -198,6 +257,20 @@ class HostService:
         others = [each for each in self.managed_documents() if each.netns not in named]
         return [*documents, *others]
 
+    def _planned(self, report: Report, entry: Entry) -> Answer:
+        """Return a plan, and how many open flows it would touch."""
+        shown = self._as_data(report, entry)
+        adopting = entry.document.adopting if entry.document is not None else ()
+        if not adopting or report.plan is None or entry.cookie is None:
+            return shown
+        owed = debts(report.plan.changes, {}, adopting)
+        adopted = tuple(each for each in owed if each.action is Action.ADOPT)
+        revocation = Revocation(entry.netns, entry.cookie, entry.tag, adopted, entry.desired)
+        try:
+            return shown | {"adopts": self._counted(revocation) if adopted else []}
+        except CtherdError as error:
+            return shown | {"error": shown["error"] or error.as_data()}
+
     def _as_data(self, report: Report, entry: Entry) -> Answer:
         error = report.error
         refused = [
@@ -225,6 +298,8 @@ class HostService:
             "error": _error(error),
             "refused": refused,
             "denied": denied,
+            "adopts": [],
+            "revoked": [],
         }
         empty: Answer = {"changes": [], "repairs": [], "claim": False}
         return shown | (plan_as_data(report.plan) if report.plan else empty)
@@ -243,6 +318,8 @@ class HostService:
             "error": _error(entry.error),
             "holder": observed.holder if observed else "",
             "damage": list(observed.damage) if observed else [],
+            "owed": [debt_as_data(each) for each in entry.owed],
+            "revoked": revoked_as_data(entry.revoked),
             "assignments": [
                 {
                     **_status(status),
@@ -287,6 +364,7 @@ def remembered(record: Record) -> Document:
                 key.protocol,
                 key.port,
                 scope,
+                record.on_revoke.get(key, OnRevoke.DETACH),
             )
             for key, scope in record.managed.items()
         ],
@@ -332,6 +410,12 @@ def _status(status: AssignmentStatus) -> Answer:
             for family, verdict in status.families.items()
         },
     }
+
+
+def _names(key: AssignmentKey) -> tuple[str, ...]:
+    """Return what an assignment may be called on the command line; "" is any."""
+    place = f"{key.protocol}/{key.port}"
+    return "", place, f"{place}/{key.helper}", key.helper
 
 
 def _side(destinations: Destinations | None) -> str | None:

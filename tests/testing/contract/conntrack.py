@@ -188,6 +188,57 @@ def test_the_kernel_filters_flows(world: World) -> None:
     assert set(flows(peer, assigned)) == {1001}
 
 
+def child(port: int, name: str) -> bytes:
+    """Pack a flow that the helper of the flow from *port* expected, with a helper of its own."""
+    there = direction(1, SERVER, CLIENT, (20, 4000))
+    back = direction(2, CLIENT, SERVER, (4000, 20))
+    state = raw.nest(4, raw.nest(1, raw.attr(1, b"\3")))
+    master = direction(14, CLIENT, SERVER, (port, 21))
+    return there + back + raw.be32(7, 300) + state + master + (helper(name) if name else b"")
+
+
+def test_a_child_names_its_master(world: World) -> None:
+    """By the addresses and ports of its original direction; a status bit says that it has one."""
+    peer = opened(world)
+    assert code(tell(peer, NEW, child(1001, ""), CREATE)) == ""
+    *listed, _ = peer.ask(raw.message(CTNETLINK << 8 | GET, DUMP, 3, IPV4, b""))
+    masters = {source_port(each): each.attributes.get(14) for each in listed}
+    assert masters[1001] is None
+    named = raw.attributes(masters[20] or b"")
+    by_name = {source_port(each): raw.attributes(each.attributes[1]) for each in listed}
+    assert (named[1], named[2]) == (by_name[1001][1], by_name[1001][2])
+    assert set(flows(peer, raw.be32(3, 1) + raw.be32(26, 1))) == {20}
+
+
+def test_a_child_keeps_its_helper(world: World) -> None:
+    """Whoever takes it away is told EBUSY."""
+    peer = opened(world)
+    assert code(tell(peer, NEW, child(1001, "ftp"), CREATE)) == ""
+    named = direction(1, SERVER, CLIENT, (20, 4000))
+    assert code(tell(peer, NEW, named + helper(""))) == "EBUSY"
+    assert code(tell(peer, NEW, named + helper("ftp"))) == ""
+    assert flows(peer)[20][0] == "ftp"
+
+
+def test_a_filter_by_port_needs_a_family(world: World) -> None:
+    """For all families at once it is EOPNOTSUPP."""
+    wanted = raw.nest(1, raw.nest(2, raw.attr(1, b"\6"), raw.attr(3, struct.pack(">H", 21))))
+    flags = raw.attr(1, struct.pack("=I", 1 << 3 | 1 << 5)) + raw.attr(2, bytes(4))
+    request = wanted + raw.nest(25, flags)
+    answers = opened(world).ask(raw.message(CTNETLINK << 8 | GET, DUMP, 3, 0, request))
+    assert errors(answers) in ([(3, "EOPNOTSUPP")], [(3, "ENOTSUP")])
+
+
+def test_an_identity_saves_a_younger_flow(world: World) -> None:
+    """A deletion that names the identity of a flow removes none that has its place by then."""
+    peer = opened(world)
+    (seen,) = peer.ask(raw.message(CTNETLINK << 8 | GET, 0, 3, IPV4, flow(1001)))
+    other = raw.attr(12, (seen.number(12) ^ 1).to_bytes(4, "big"))
+    assert code(tell(peer, DELETE, flow(1001) + other)) == "ENOENT"
+    assert code(tell(peer, DELETE, flow(1001) + raw.attr(12, seen.attributes[12]))) == ""
+    assert set(flows(peer)) == {1002}
+
+
 def test_one_flow_is_read(world: World) -> None:
     """The answer claims that more will come, but it does not."""
     peer = opened(world)

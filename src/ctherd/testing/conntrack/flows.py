@@ -19,6 +19,7 @@ TIMEOUT: Final = 7
 MARK: Final = 8
 _USE: Final = 11
 ID: Final = 12
+MASTER: Final = 14
 
 EXPECT_MASTER: Final = 1
 EXPECT_TUPLE: Final = 2
@@ -33,6 +34,7 @@ ADDRESSES: Final = 1
 PORTS: Final = 2
 CONFIRMED: Final = 0x8
 HELPER_ASSIGNED: Final = 0x2000
+EXPECTED: Final = 0x1
 
 _ids = itertools.count(0x1000)
 
@@ -62,7 +64,8 @@ class Flow:
     """One conntrack entry.
 
     Shape: *helper* None: none now; *helped* tells whether it ever had one: then it can keep or
-    lose it, but never get another.
+    lose it, but never get another. One with a *master* was expected by that one's helper, and the
+    kernel changes nothing about its own.
     """
 
     family: int
@@ -73,6 +76,7 @@ class Flow:
     timeout_s: int = 300
     mark: int = 0
     status: int = CONFIRMED
+    master: "Flow | None" = None
     id: int = field(default_factory=lambda: next(_ids))
 
 
@@ -93,6 +97,8 @@ def show_flow(flow: Flow) -> bytes:
     body = flow.original.pack(ORIGINAL) + flow.reply.pack(REPLY)
     body += be32(STATUS, flow.status) + be32(MARK, flow.mark) + be32(ID, flow.id)
     body += be32(_USE, 1) + be32(TIMEOUT, flow.timeout_s)
+    if flow.master is not None:
+        body += flow.master.original.pack(MASTER)
     return body + (_nest(HELP, text(1, flow.helper)) if flow.helper else b"")
 
 

@@ -14,10 +14,12 @@ from ctherd.testing.conntrack.flows import (
     EXPECT_MASK,
     EXPECT_MASTER,
     EXPECT_TUPLE,
+    EXPECTED,
     HELP,
     HELPER_ASSIGNED,
     ID,
     MARK,
+    MASTER,
     ORIGINAL,
     REPLY,
     TIMEOUT,
@@ -81,6 +83,8 @@ class Conntrack:
     def dump(self, message: Message) -> Iterator[tuple[int, bytes]]:
         """Yield (family, body) of what a dump lists."""
         attributes = message.attributes()
+        if message.subsystem == SUBSYSTEM_CONNTRACK and FILTER in attributes and not message.family:
+            raise Refused(errno.EOPNOTSUPP)
         if message.subsystem == SUBSYSTEM_EXPECTATION:
             for each in self._expectations_of(message, attributes):
                 yield each.master.family, show_expectation(each)
@@ -112,6 +116,16 @@ class Conntrack:
         self.expectations.append(made)
         return made
 
+    def track(self, flow: Flow) -> Flow:
+        """Add a flow, as its first packet does."""
+        if flow.helper is not None:
+            flow.helped = True
+            flow.status |= 0 if flow.master else HELPER_ASSIGNED
+        if flow.master is not None:
+            flow.status |= EXPECTED
+        self.flows.append(flow)
+        return flow
+
     # -- flows ------------------------------------------------------------------------------------
 
     def _new_flow(self, message: Message, attributes: Attributes) -> None:
@@ -133,14 +147,21 @@ class Conntrack:
         original = parse_tuple(attributes[ORIGINAL])
         reply = parse_tuple(attributes[REPLY])
         flow = Flow(family, original, reply, timeout_s=attributes[TIMEOUT].number)
+        if MASTER in attributes:
+            flow.master = self._lookup(family, parse_tuple(attributes[MASTER]))
+            if flow.master is None:
+                raise Refused(errno.ENOENT)
         if name := (helper_name(attributes) if HELP in attributes else ""):
             self._check_helper(flow, name)
-            flow.helper, flow.helped = name, True
-            flow.status |= HELPER_ASSIGNED
-        self.flows.append(flow)
+            flow.helper = name
+        self.track(flow)
 
     def _change_helper(self, flow: Flow, name: str) -> None:
         """Take the helper away (empty name), or keep it; another one is never given."""
+        if flow.master is not None:
+            if flow.helper != name:
+                raise Refused(errno.EBUSY)
+            return
         if not name:
             flow.helper = None
             self.expectations = [e for e in self.expectations if e.master is not flow]
