@@ -21,6 +21,8 @@ class Size:
     sweeps: int = 30
     adds: int = 200
     nft_routers: int = 100
+    iptables_routers: int = 100
+    iptables_rounds: int = 5
     drift_routers: int = 200
     hostile_adds: int = 500
     memory_routers: tuple[int, ...] = (0, 100, 1000)
@@ -44,6 +46,8 @@ QUICK: Final = Size(
     sweeps=5,
     adds=10,
     nft_routers=3,
+    iptables_routers=3,
+    iptables_rounds=2,
     drift_routers=4,
     hostile_adds=20,
     memory_routers=(0, 5),

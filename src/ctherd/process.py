@@ -104,6 +104,31 @@ def run(
     return completed
 
 
+def run_together(
+    argvs: Sequence[Sequence[str]], *, timeout_s: float = 10.0, netns_fd: int | None = None
+) -> list[Completed]:
+    """Run programs beside each other, each to its end, and return them in their order.
+
+    Raises: as ``run``, without *check*; then none of them is left behind.
+    """
+    started_s = time.monotonic()
+    with ExitStack() as stack:
+        running = []
+        for argv in argvs:
+            stdout, stderr = _in_memory(stack), _in_memory(stack)
+            child = _start(argv, netns_fd, None, subprocess.DEVNULL, stdout, stderr)
+            stack.enter_context(_never_left_behind(child))
+            running.append((tuple(argv), child, stdout, stderr))
+        ended = []
+        for argv, child, stdout, stderr in running:
+            if not _ends(child, timeout_s):
+                raise CommandFailed(f"{_spelled(argv)} did not end within {timeout_s:g} s")
+            said, complained = _text(_all_of(stdout)), _text(_all_of(stderr))
+            taken_s = time.monotonic() - started_s
+            ended.append(Completed(argv, child.returncode, said, complained, taken_s))
+        return ended
+
+
 def spawn(
     argv: Sequence[str],
     *,

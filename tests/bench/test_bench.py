@@ -14,6 +14,7 @@ from ctherd.model.document import NetnsName
 
 TINY = replace(
     QUICK, routers=2, assignments=3, many=5, rounds=1, sweeps=2, adds=2, nft_routers=1,
+    iptables_routers=1, iptables_rounds=1,
     hostile_adds=3, slices=2, packets=50, tracked=120,
 )  # fmt: skip
 IN_PROCESS = (
@@ -21,6 +22,7 @@ IN_PROCESS = (
     "reconcile_unchanged",
     "add_one",
     "versus_nft",
+    "iptables",
     "hostile_writer",
     "packets",
     "revocation",

@@ -34,6 +34,14 @@ _PATIENCE: Final = 3
 """So many commits in a row may miss before only our own place counts."""
 
 
+_RESTORES: Final = 2
+"""So many restores of one family in one commit, and somebody else is at work there."""
+
+
+_UNEXPLAINED: Final = 3
+"""So many failures that nobody is to blame for: iptables-legacy says of a lost race just this."""
+
+
 class _SomebodyWasFaster(Exception):
     """What we went by is not so any more."""
 
@@ -120,33 +128,36 @@ class Commit:
         return None
 
     def _bring(self, family: Family) -> None:
-        """Bring one family to the target, as far as it lets us."""
+        """Bring one family to the target, as far as it lets us, and read back until it is there."""
         rebuild = False
-        while True:
-            side = self._side(family)
-            if side is None:
-                return
+        restores = unexplained = 0
+        while (side := self._side(family)) is not None:
             wanted = self._wanted(family, side.rules)
             rebuild = rebuild or needs_rebuild(side)
             assert self._place.names is not None
             lines = difference(side, wanted, self._place.names, rebuild=rebuild)
             if not lines:
                 return
+            if restores:
+                self._check_again(side, wanted, restores)
             try:
                 answer = self._kernel.programs.restore(self._place.netns_fd, family, lines)
             except CtherdError as error:
                 self._give_up(family, _added(lines), error)
                 return
             if isinstance(answer, Listing):
+                restores += 1
+                rebuild = False
                 self._commits += 1
                 self._fresh.add(family)
-                self._check(self._place.learn_side(family, answer), wanted)
-                return
-            if not rebuild and any(_deletes(line) for line, _ in answer.lines):
+                self._place.learn_side(family, answer)
+            elif not rebuild and any(_deletes(line) for line, _ in answer.lines):
                 self._check_unchanged(family)
                 rebuild = True
-                continue
-            self._blame(family, lines, answer)
+            elif not self._blame(family, lines, answer):
+                unexplained += 1
+                if unexplained == _UNEXPLAINED:
+                    self._refuse_all(family, lines, answer)
 
     def _give_up(
         self, family: Family, added: Collection[AssignmentKey], error: CtherdError
@@ -176,40 +187,48 @@ class Commit:
         target = {key: scope for key, scope in self._target.items() if key not in out}
         return Counter(rule.rules_for(target, family, present or ()))
 
-    def _check(self, side: Side, wanted: Counter[Rule]) -> None:
-        """Check what was read back."""
-        if side.is_as(wanted):
-            return
+    def _check_again(self, side: Side, wanted: Counter[Rule], restores: int) -> None:
+        """Say why what was read back is not what was wanted, if it cannot be put right here.
+
+        It can where nobody had read the table before: our jump may have to stand elsewhere in it.
+        """
         if not wanted and side.users and not (side.rules or side.surplus):
             raise DataplaneError(
                 "delete our chain", netns=self._transaction.netns, errno=errno.EBUSY,
                 words=f"somebody else's rule still jumps to it: {side.users[0]}",
                 cure="delete that rule; our chain is empty, and goes then",
             )  # fmt: skip
-        raise _SomebodyWasFaster
+        if restores == _RESTORES:
+            raise _SomebodyWasFaster
 
     def _read(self, family: Family) -> Listing:
-        return read_table(self._kernel, self._place, family, self._place.names)
+        return look(self._kernel, self._place, family, self._place.names)
 
     def _check_unchanged(self, family: Family) -> None:
         if self._read(family) != self._place.listings[family]:
             raise _SomebodyWasFaster
 
-    def _blame(self, family: Family, lines: list[Line], answer: Complaint) -> None:
-        """Find what is refused and leave it out.
-
-        Raises: DataplaneError if it is no assignment's fault.
-        """
+    def _blame(self, family: Family, lines: list[Line], answer: Complaint) -> bool:
+        """Find what is refused and leave it out; tell whether anything was found."""
         self._check_unchanged(family)
         found = culprits(self._kernel.programs, family, lines, answer)
-        if not found:
+        self._left_out[family] |= found
+        return bool(found)
+
+    def _refuse_all(self, family: Family, lines: list[Line], answer: Complaint) -> None:
+        """Leave out everything that was to be added: the family takes nothing at all.
+
+        Raises: DataplaneError if something was only to go: that is not done.
+        """
+        added = _added(lines)
+        if not added:
             raise DataplaneError(
-                f"{self._kernel.programs.variant.program(family, 'restore')}",
+                self._kernel.programs.variant.program(family, "restore"),
                 netns=self._transaction.netns,
                 errno=answer.refusal.errno,
                 words=answer.words,
             )
-        self._left_out[family] |= found
+        self._left_out[family] |= dict.fromkeys(added, answer.refusal)
 
     # -- what came of it -------------------------------------------------------------------------
 
@@ -252,17 +271,13 @@ def _deletes(line: Line) -> bool:
     return line.text.startswith("-D ctherd-")
 
 
-def read_table(kernel: Kernel, place: Place, family: Family, names: Names | None) -> Listing:
-    """Return the raw table of one family, as it is now; *names* are ours there.
+def look(kernel: Kernel, place: Place, family: Family, names: Names | None) -> Listing:
+    """Return the raw table of one family, as far as something of ours may be in it.
 
-    What cannot be read, but is known to hold nothing of ours, passes for empty.
+    Shape: *names* are ours there, None if we never marked anything. What is known to hold nothing
+    that a ctherd made is not read, and passes for empty.
     Raises: CtherdError if it cannot be read; OSError.
     """
-    if not kernel.has_table(place, family):
+    if kernel.lacks_ours(place, family, names):
         return Listing()
-    try:
-        return kernel.programs.save(place.netns_fd, family)
-    except CtherdError:
-        if names is not None and not kernel.lacks(place, family, names.chain):
-            raise
-        return Listing()
+    return kernel.programs.save(place.netns_fd, family)

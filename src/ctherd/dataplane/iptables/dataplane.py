@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from ctherd.dataplane.iptables.change import Line
-from ctherd.dataplane.iptables.commit import Commit, read_table
+from ctherd.dataplane.iptables.commit import Commit
 from ctherd.dataplane.iptables.kernel import Kernel, kernel_of
 from ctherd.dataplane.iptables.listing import Listing
 from ctherd.dataplane.iptables.lock import XtablesLock
@@ -104,7 +104,7 @@ class IptablesDataplane:
         Raises: CtherdError; OSError.
         """
         place = self._open(name)
-        return {family: read_table(self._kernel, place, family, None) for family in Family}
+        return {family: self._table(place, family) for family in Family}
 
     def marks(self, name: NetnsName) -> list[Tag]:
         """Return the tags of all places in a netns that some ctherd may have made.
@@ -123,13 +123,18 @@ class IptablesDataplane:
         """
         place = self._open(name)
         with self._kernel.alone():
-            lines = plan(read_table(self._kernel, place, family, None))
+            lines = plan(self._table(place, family))
             answer = self._kernel.programs.restore(place.netns_fd, family, lines)
         if not isinstance(answer, Listing):
             program = self.variant.program(family, "restore")
             raise DataplaneError(
                 program, netns=name, errno=answer.refusal.errno, words=answer.words
             )
+
+    def _table(self, place: Place, family: Family) -> Listing:
+        if not self._kernel.has_table(place, family):
+            return Listing()
+        return self._kernel.programs.save(place.netns_fd, family)
 
     # -- places ----------------------------------------------------------------------------------
 
@@ -189,13 +194,12 @@ class IptablesDataplane:
 
     def _read(self, place: Place, names: Names | None) -> bool:
         """Read both raw tables; tell whether anything is other than it was."""
-        listings: dict[Family, Listing] = {}
-        errors: dict[Family, CtherdError] = {}
-        for family in Family:
-            try:
-                listings[family] = read_table(self._kernel, place, family, names)
-            except CtherdError as error:
-                errors[family] = error
+        to_read = [each for each in Family if not self._kernel.lacks_ours(place, each, names)]
+        found: dict[Family, Listing | CtherdError] = dict.fromkeys(Family, Listing())
+        if to_read:
+            found |= self._kernel.programs.save_all(place.netns_fd, to_read)
+        listings = {family: each for family, each in found.items() if isinstance(each, Listing)}
+        errors = {family: each for family, each in found.items() if isinstance(each, CtherdError)}
         if not listings:
             raise errors[Family.IPV4]
         unread = {family: str(error) for family, error in errors.items()}

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from ctherd.dataplane.iptables.lock import XtablesLock
+from ctherd.dataplane.iptables.names import Names, looks_like_ours
 from ctherd.dataplane.iptables.place import Place
 from ctherd.dataplane.iptables.programs import Programs
 from ctherd.dataplane.iptables.variant import TABLE, Variant
 from ctherd.errors import DataplaneError
 from ctherd.model.catalog import Family
 from ctherd.netlink import nf_tables as nft
+from ctherd.netlink import nf_tables_read as read
 from ctherd.netlink.dialogue import Dialogue, Question
 from ctherd.netlink.nf_tables import Operation
 from ctherd.netns.enter import entered
@@ -41,8 +43,11 @@ class Kernel(Protocol):
     def has_table(self, place: Place, family: Family) -> bool:
         """Tell, without running a program, whether there is a raw table at all."""
 
-    def lacks(self, place: Place, family: Family, chain: str) -> bool:
-        """Tell whether, without running a program, *chain* is known not to be there."""
+    def lacks_ours(self, place: Place, family: Family, names: Names | None) -> bool:
+        """Tell, without running a program, whether our chain is known not to be there.
+
+        Shape: *names* None asks for any chain that a ctherd may have made.
+        """
 
     def generation(self, place: Place) -> int:
         """Return the generation that the ruleset is at; 0 where only reading it tells."""
@@ -64,10 +69,14 @@ class NftKernel:
         """Ask nf_tables."""
         return has_nft_table(place.dialogue, family)
 
-    def lacks(self, place: Place, family: Family, chain: str) -> bool:
+    def lacks_ours(self, place: Place, family: Family, names: Names | None) -> bool:
         """Ask nf_tables."""
-        name = nft.chain_name(TABLE, chain)
-        return not _exists(place.dialogue, Operation.GETCHAIN, family, name)
+        if names is not None:
+            chain = nft.chain_name(TABLE, names.chain)
+            return not _exists(place.dialogue, Operation.GETCHAIN, family, chain)
+        chains = Question(nft.kind(Operation.GETCHAIN), _NFPROTO[family], b"", "GETCHAIN")
+        found = map(read.chain, place.dialogue.dump_any(chains))
+        return not any(each.table == TABLE and looks_like_ours(each.name) for each in found)
 
     def generation(self, place: Place) -> int:
         """Ask nf_tables."""
@@ -95,9 +104,9 @@ class LegacyKernel:
         """Ask the file that lists tables; reading the table itself would make one."""
         return has_legacy_table(place.netns_fd, family)
 
-    def lacks(self, place: Place, family: Family, chain: str) -> bool:
-        """Nothing but its program tells."""
-        return False
+    def lacks_ours(self, place: Place, family: Family, names: Names | None) -> bool:
+        """Where there is a table, nothing but its program tells."""
+        return not self.has_table(place, family)
 
     def generation(self, place: Place) -> int:
         """There is none."""

@@ -6,8 +6,9 @@ Arguments are fixed lists, rules go in by stdin, and every wait is bounded.
 import errno
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 from ctherd import process
@@ -15,7 +16,7 @@ from ctherd.dataplane.iptables import listing
 from ctherd.dataplane.iptables.change import Line, line_at, restore_input
 from ctherd.dataplane.iptables.listing import Listing
 from ctherd.dataplane.iptables.variant import TABLE, Variant
-from ctherd.errors import DataplaneError
+from ctherd.errors import CtherdError, DataplaneError
 from ctherd.model.catalog import Family, Protocol
 from ctherd.ports import Refusal
 from ctherd.process import Completed
@@ -63,15 +64,23 @@ class Programs:
 
         Raises: DataplaneError if it cannot be read; ToolMissing; CommandFailed.
         """
-        name = self.variant.program(family, "save")
-        completed = process.run(
-            [name, "-t", TABLE], netns_fd=netns_fd, check=False, timeout_s=_TIMEOUT_S
-        )
-        if completed.returncode != 0:
-            raise _failed(name, _words(completed))
-        if f"*{TABLE}\n" not in completed.stdout:
-            raise _failed(name, f"does not show table {TABLE}: {completed.output.strip()}")
-        return listing.parse(completed.stdout)
+        argv = [self.variant.program(family, "save"), "-t", TABLE]
+        return _listing(process.run(argv, netns_fd=netns_fd, check=False, timeout_s=_TIMEOUT_S))
+
+    def save_all(
+        self, netns_fd: int, families: Sequence[Family]
+    ) -> dict[Family, Listing | CtherdError]:
+        """Return the raw tables of *families*, or what keeps each from being read."""
+        argvs = [[self.variant.program(family, "save"), "-t", TABLE] for family in families]
+        try:
+            ended = process.run_together(argvs, netns_fd=netns_fd, timeout_s=_TIMEOUT_S)
+        except CtherdError:
+            # One at a time: the fault of one is not the other's.
+            return {family: _or_error(partial(self.save, netns_fd, family)) for family in families}
+        return {
+            family: _or_error(partial(_listing, each))
+            for family, each in zip(families, ended, strict=True)
+        }
 
     def restore(self, netns_fd: int, family: Family, lines: Sequence[Line]) -> Listing | Complaint:
         """Carry out *lines* as one, and return the raw table as it is then.
@@ -104,6 +113,22 @@ class Programs:
             timeout_s=_TIMEOUT_S,
         )  # fmt: skip
         return None if completed.returncode == 0 else _complaint(completed, ()).refusal
+
+
+def _or_error(read: Callable[[], Listing]) -> Listing | CtherdError:
+    try:
+        return read()
+    except CtherdError as error:
+        return error
+
+
+def _listing(completed: Completed) -> Listing:
+    name = completed.argv[0]
+    if completed.returncode != 0:
+        raise _failed(name, _words(completed))
+    if f"*{TABLE}\n" not in completed.stdout:
+        raise _failed(name, f"does not show table {TABLE}: {completed.output.strip()}")
+    return listing.parse(completed.stdout)
 
 
 def _complaint(completed: Completed, lines: Sequence[Line]) -> Complaint:

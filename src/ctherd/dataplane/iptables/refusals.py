@@ -1,8 +1,8 @@
 """Which assignments are at fault when a restore fails, so that their neighbours need not suffer.
 
 iptables-nft names the lines that the kernel refuses. iptables-legacy names only COMMIT: there every
-helper that was to be added is tried alone, in a netns where nobody is. What is left after that is a
-family that takes nothing at all.
+helper that was to be added is tried alone, in a netns where nobody is. What nobody is to blame for
+after that is a race that was lost, or a family that takes nothing at all.
 """
 
 import errno
@@ -43,7 +43,7 @@ def culprits(
     if named:
         return named
     added = [line.adds.key for line in lines if line.adds is not None]
-    return _tried(programs, family, added) or dict.fromkeys(added, complaint.refusal)
+    return _tried(programs, family, added)
 
 
 def _tried(
