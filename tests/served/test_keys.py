@@ -4,7 +4,7 @@ import json
 
 from ctherd.lab.namespace import Namespace
 from tests.kernel.host import assigned, becomes
-from tests.served.server import FTP, TFTP, Site, told
+from tests.served.server import FTP, HERE, TFTP, Site, told
 
 
 def keys(site: Site) -> dict[str, str]:
@@ -37,11 +37,25 @@ def test_keys_rotate_under_a_live_agent(site: Site, netns: Namespace) -> None:
         assert site.helper(client, router, third, wait="10")["status"] == "active"
         assert assigned(netns.name) == {21, 69, 2121}
         site.command.end(up)
-    log = site.command.log.read_text()
-    assert "not among those trusted" not in log
+    assert "not among those trusted" not in site.command.log.read_text()
     with site.up(), site.client() as client:
         assert site.helper(client, router, {**FTP, "port": 2122}, wait="10")["status"] == "active"
+        # The chain of the audit that the retired key began is believed, too.
+        assert "cannot be believed" not in site.command.log.read_text()
     assert "nothing was edited" in site.ctherd("audit", "verify")
+
+
+def test_who_knows_an_announced_key_is_shown_at_once(site: Site) -> None:
+    """However quiet a host is: by that an operator decides when to rotate, and when to retire."""
+    with site.up(), site.client() as client:
+
+        def known() -> int:
+            return len(told(client.get(f"/v1/hosts/{HERE}"))["host"]["agent"]["keys"])
+
+        assert becomes(lambda: told(client.get("/v1/hosts"))["hosts"])
+        assert becomes(lambda: known() == 1)
+        change(site, "announce")
+        assert becomes(lambda: known() == 2)
 
 
 def test_keys_rotate_while_no_server_runs(site: Site, netns: Namespace) -> None:

@@ -160,6 +160,8 @@ class ServerSource:
                     self._hear_document(message)
                 case "keys":
                     self._belief.hear_keys(message)
+                    # Nobody may retire a key before he knows that its successor is known here.
+                    self._reporter.say()
                 case "in-sync":
                     self._make_true()
                     self._hear_in_sync(message)

@@ -15,6 +15,7 @@ from ctherd.api.answer import deliver, refusal
 from ctherd.api.metrics import ApiMetrics
 from ctherd.api.neutron_errors import INTERNAL
 from ctherd.api.tenant import CALLER, ROUTE
+from ctherd.authz.caller import Caller
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +60,12 @@ class Door:
                 visit.path,
                 visit.status,
                 seconds * 1000,
-                f"{caller.user} of {caller.project}" if caller else "nobody known",
+                _named(caller) if caller else "nobody known",
             )
+
+
+def _named(caller: Caller) -> str:
+    return f"{caller.user} of {caller.project}" if caller.project else caller.user
 
 
 def _route(scope: Scope) -> str:

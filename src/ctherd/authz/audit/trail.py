@@ -188,21 +188,25 @@ class _Page:
 
 
 async def begin_trail(
-    store: Store, server: str, signer: Signer, *, seal_every: int = SEAL_EVERY
+    store: Store,
+    server: str,
+    signer: Signer,
+    *,
+    verifier: Verifier | None = None,
+    seal_every: int = SEAL_EVERY,
 ) -> Trail:
     """Return the trail of this process, which vouches for the chains that *store* has.
 
+    Shape: *verifier* trusts every key that ever began a chain, retired ones too; by default the
+    signer's alone.
     Raises: Unavailable.
     """
-    return Trail(server, signer, await _uncited(store, signer), seal_every=seal_every)
+    verifier = verifier or Verifier({signer.key: signer.public})
+    return Trail(server, signer, await _uncited(store, verifier), seal_every=seal_every)
 
 
-async def _uncited(store: Store, signer: Signer) -> dict[str, Head]:
-    """Return the ends of the chains that no later chain vouches for as they are now.
-
-    After a rotation of keys that is all of them, once: what another key signed is not believed.
-    """
-    verifier = Verifier({signer.key: signer.public})
+async def _uncited(store: Store, verifier: Verifier) -> dict[str, Head]:
+    """Return the ends of the chains that no later chain vouches for as they are now."""
     heads: dict[str, Head] = {}
     cited: dict[str, Head] = {}
     async for first in firsts(store):
