@@ -86,9 +86,16 @@ def test_what_agents_say_and_administrators_read(server: Served) -> None:
     shown = ask("/v1/hosts/{host}", "GET", server.admin, 200, path_parameters={"host": HOST})
     assert shown["host"]["agent"] == body["agent"]
     assert HOST in [each["host"] for each in ask("/v1/hosts", "GET", server.admin, 200)["hosts"]]
-    denied = {"action": "ctherd:report_host", "decision": "denied"}
-    entries = ask("/v1/audit", "GET", server.admin, 200, query=denied)["entries"]
-    assert {"host": "node-2"} in [each["after"] for each in entries]
+
+    def denied(action: str) -> list[Any]:
+        query = {"action": action, "decision": "denied"}
+        page = ask("/v1/audit", "GET", server.admin, 200, query=query)
+        return [(each["who"]["host"], each["after"]) for each in page["entries"]]
+
+    assert (HOST, {"host": "node-2"}) in denied("ctherd:report_host")
+    assert denied("ctherd:get_audit") == []
+    ask("/v1/audit", "GET", server.agent, 403)
+    assert denied("ctherd:get_audit") == [(HOST, None)]
     ask("/v1/hosts/{host}", "DELETE", server.admin, 409, path_parameters={"host": HOST})
 
 

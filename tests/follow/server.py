@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from ctherd.api.events import EventEndpoint
+from ctherd.api.gate import Gate
 from ctherd.api.hosts import HostEndpoints
 from ctherd.api.limits import Limits
 from ctherd.api.listener import Listener, bind
@@ -145,9 +146,9 @@ class Server:
         for each in (self.feed, self.hosts, self.moves, self.happenings):
             each.start()
             self._stack.push_async_callback(each.close)
-        policy = Policy()
-        endpoints = HostEndpoints(policy, self.committer, self.hosts, self.feed, self.reports)
-        events = EventEndpoint(policy, self.happenings)
+        gate = Gate(Policy(), self.committer)
+        endpoints = HostEndpoints(gate, self.hosts, self.feed, self.reports)
+        events = EventEndpoint(gate, self.happenings)
         routes = [*endpoints.routes(Tokens(), Limits()), *events.routes(Tokens(), Limits())]
         self.app = Starlette(routes=routes)
         return self

@@ -134,10 +134,12 @@ async def test_tenants_do_not_learn_where_their_routers_are(tmp_path: Path) -> N
     [("", "", 401), ("host:a", "", 403), ("member:red", "?project=blue", 403)],
 )
 async def test_who_may_not_listen(token: str, query: str, status: int) -> None:
-    """Strangers, agents, and members who ask for another project."""
+    """Strangers, agents, and members who ask for another project; who is known is audited."""
     listening = Listening()
     async with Server(MemoryStore(), new_signer()) as server, listening.serve(server):
         assert (await ask(listening.url, "GET", f"/v1/events{query}", token=token)).status == status
+        page = await server.store.page("audit/")
+        assert sum(b'"denied"' in each.value for each in page) == bool(token)
 
 
 async def test_a_router_that_changes_hands_is_told_to_whom_it_belongs(tmp_path: Path) -> None:

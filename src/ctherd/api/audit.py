@@ -7,13 +7,12 @@ from starlette.routing import Route
 
 from ctherd.api.answer import Answer, answer
 from ctherd.api.endpoint import Endpoint, Visit, whole
+from ctherd.api.gate import Gate
 from ctherd.api.limits import Limits
 from ctherd.api.neutron_errors import bad_request
 from ctherd.api.request import query_of
 from ctherd.authz.audit.query import PAGE, Filters, query
 from ctherd.authz.caller import Identity
-from ctherd.authz.policy import Policy
-from ctherd.service.refusals import Forbidden
 from ctherd.store.port import Store
 
 _RULE: Final = "ctherd:get_audit"
@@ -22,12 +21,11 @@ _FILTERS: Final = frozenset(each.name for each in fields(Filters))
 _PAGING: Final = frozenset({"marker", "limit"})
 
 
-def audit_routes(store: Store, policy: Policy, identity: Identity, limits: Limits) -> list[Route]:
+def audit_routes(store: Store, gate: Gate, identity: Identity, limits: Limits) -> list[Route]:
     """Return the route that reads the audit in *store*."""
 
     async def read(visit: Visit) -> Answer:
-        if not policy.allows(_RULE, visit.caller, {}):
-            raise Forbidden(_RULE)
+        await gate.admit(_RULE, visit)
         asked = dict(query_of(visit.scope))
         if unknown := sorted(asked.keys() - _FILTERS - _PAGING):
             raise bad_request(f"{unknown} is invalid attribute for filtering")

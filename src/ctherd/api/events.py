@@ -7,14 +7,14 @@ from typing import Final
 from starlette.routing import Route
 
 from ctherd.api.endpoint import Endpoint, Stream, Visit
+from ctherd.api.gate import Gate
 from ctherd.api.limits import Limits
 from ctherd.api.neutron_errors import OVERLOADED, Refused
 from ctherd.api.stream import NDJSON, SSE, stream
 from ctherd.authz.caller import Identity
-from ctherd.authz.policy import Policy, owned_by
+from ctherd.authz.policy import owned_by
 from ctherd.model.router import ProjectId
 from ctherd.service.happenings import Happenings
-from ctherd.service.refusals import Forbidden
 from ctherd.signing.canonical import Plain
 
 _RULE: Final = "ctherd:get_events"
@@ -26,8 +26,8 @@ _MOST_LISTENERS: Final = 500
 class EventEndpoint:
     """Serves whoever wants to watch."""
 
-    def __init__(self, policy: Policy, happenings: Happenings) -> None:
-        self._policy = policy
+    def __init__(self, gate: Gate, happenings: Happenings) -> None:
+        self._gate = gate
         self._happenings = happenings
 
     def routes(self, identity: Identity, limits: Limits) -> list[Route]:
@@ -36,12 +36,12 @@ class EventEndpoint:
 
     async def follow(self, visit: Visit) -> Stream:
         """Stream what happens in the caller's project; an administrator sees everything."""
-        project = self._sight(visit)
+        project = await self._sight(visit)
         if self._happenings.listening >= _MOST_LISTENERS:
             raise Refused(OVERLOADED)
         as_sse = "text/event-stream" in visit.headers.get("accept", "")
         frame = _sse if as_sse else _ndjson
-        places = self._policy.allows(_PLACES_RULE, visit.caller, owned_by(project or _NOBODY))
+        places = self._gate.allows(_PLACES_RULE, visit, owned_by(project or _NOBODY))
         listener = self._happenings.listen(project, frame, sees_places=places)
         return partial(
             stream,
@@ -51,18 +51,18 @@ class EventEndpoint:
             content_type=SSE if as_sse else NDJSON,
         )
 
-    def _sight(self, visit: Visit) -> ProjectId | None:
+    async def _sight(self, visit: Visit) -> ProjectId | None:
         """Return whose events the caller may see, None for everybody's.
 
         Raises: Forbidden, Refused.
         """
         asked = visit.query("project")
-        if asked is None and self._policy.allows(_RULE, visit.caller, owned_by(_NOBODY)):
+        if asked is None and self._gate.allows(_RULE, visit, owned_by(_NOBODY)):
             return None
         project = ProjectId(asked) if asked else visit.caller.project
-        if project and self._policy.allows(_RULE, visit.caller, owned_by(project)):
+        if project and self._gate.allows(_RULE, visit, owned_by(project)):
             return project
-        raise Forbidden(_RULE)
+        await self._gate.refuse(_RULE, visit, {"project": asked} if asked else {})
 
 
 def _ndjson(event: Plain) -> bytes:

@@ -8,18 +8,15 @@ from starlette.routing import Route
 
 from ctherd.api.answer import Answer, answer
 from ctherd.api.endpoint import Endpoint, Stream, Visit, whole
+from ctherd.api.gate import Gate
 from ctherd.api.limits import Limits, Places
 from ctherd.api.neutron_errors import NOT_FOUND, Fault, Refused, bad_request
 from ctherd.api.stream import stream
-from ctherd.authz.audit.entry import AuditEntry, Decision
 from ctherd.authz.caller import Identity
-from ctherd.authz.policy import Policy
 from ctherd.errors import InvalidDeclaration, NotFound
 from ctherd.model.router import HostName
-from ctherd.service.committer import Committer
 from ctherd.service.feed import Feed, Since
 from ctherd.service.hosts import HostAlive, Hosts
-from ctherd.service.refusals import Forbidden
 from ctherd.service.report import read_report
 from ctherd.service.reports import Reports
 from ctherd.store.port import Revision
@@ -33,14 +30,12 @@ class HostEndpoints:
 
     def __init__(
         self,
-        policy: Policy,
-        committer: Committer,
+        gate: Gate,
         hosts: Hosts,
         feed: Feed,
         reports: Reports,
     ) -> None:
-        self._policy = policy
-        self._committer = committer
+        self._gate = gate
         self._hosts = hosts
         self._feed = feed
         self._reports = reports
@@ -58,7 +53,7 @@ class HostEndpoints:
 
     async def list(self, visit: Visit) -> Answer:
         """Return every host."""
-        self._admit("ctherd:get_host", visit)
+        await self._gate.admit("ctherd:get_host", visit, {"host": ""})
         return answer({"hosts": [self._hosts.show(each) for each in self._hosts.names()]})
 
     async def show_or_forget(self, visit: Visit) -> Answer:
@@ -66,14 +61,14 @@ class HostEndpoints:
         try:
             if visit.scope["method"] == "DELETE":
                 return await self._forget(visit)
-            self._admit("ctherd:get_host", visit)
+            await self._admit("ctherd:get_host", visit)
             return answer({"host": self._hosts.show(_host(visit))})
         except NotFound as error:
             raise Refused(NOT_FOUND) from error
 
     async def watch(self, visit: Visit) -> Stream:
         """Stream all that the host has, and what comes."""
-        await self._admit_agent("ctherd:watch_host", visit)
+        await self._admit("ctherd:watch_host", visit)
         since = _since(visit)
         watch = await self._feed.join(_host(visit), since)
         self._hosts.seen(watch.host)
@@ -82,7 +77,7 @@ class HostEndpoints:
 
     async def report(self, places: Places, visit: Visit) -> Answer:
         """Take note of what an agent says, if one of *places* is free."""
-        await self._admit_agent("ctherd:report_host", visit)
+        await self._admit("ctherd:report_host", visit)
         try:
             report = read_report(_json(await visit.body()))
         except InvalidDeclaration as error:
@@ -95,36 +90,15 @@ class HostEndpoints:
     async def _forget(self, visit: Visit) -> Answer:
         host = _host(visit)
         rule = "ctherd:delete_host"
-        await self._admit_agent(rule, visit)
+        await self._admit(rule, visit)
         try:
             await self._reports.forget(host, visit.asker)
         except (HostAlive, InvalidDeclaration) as error:
             raise Refused(Fault(409, _CONFLICT, f"{error}.")) from error
         return Answer(204)
 
-    # -- who may ---------------------------------------------------------------------------------
-
-    def _admit(self, rule: str, visit: Visit) -> None:
-        if not self._policy.allows(rule, visit.caller, {"host": visit.path.get("host", "")}):
-            raise Forbidden(rule)
-
-    async def _admit_agent(self, rule: str, visit: Visit) -> None:
-        """Let nobody pass whom *rule* does not, and audit who tries: documents are not for all."""
-        try:
-            self._admit(rule, visit)
-        except Forbidden:
-            await self._committer.note(
-                AuditEntry(
-                    caller=visit.caller,
-                    address=visit.asker.address,
-                    request_id=visit.asker.request,
-                    action=rule,
-                    decision=Decision.DENIED,
-                    rule=rule,
-                    after={"host": _host(visit)},
-                )
-            )
-            raise
+    async def _admit(self, rule: str, visit: Visit) -> None:
+        await self._gate.admit(rule, visit, {"host": visit.path["host"]})
 
 
 def _host(visit: Visit) -> HostName:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from ctherd.api.app import Parts, build
 from ctherd.api.audit import audit_routes
 from ctherd.api.events import EventEndpoint
+from ctherd.api.gate import Gate
 from ctherd.api.hosts import HostEndpoints
 from ctherd.api.keys import key_routes
 from ctherd.api.limits import Limits
@@ -97,11 +98,12 @@ async def opened_services(
         permission = Permission(policy, committer)
         writer = RouterWriter(book, core.store, mirror, committer)
         edits = HelperEdits(book, slots, lambda: adjustable.profile, keys.publisher)
+        gate = Gate(policy, committer)
         more = [
-            *HostEndpoints(policy, committer, hosts, feed, reports).routes(identity, limits),
-            *EventEndpoint(policy, happenings).routes(identity, limits),
-            *audit_routes(core.store, policy, identity, limits),
-            *key_routes(keys, policy, identity, limits),
+            *HostEndpoints(gate, hosts, feed, reports).routes(identity, limits),
+            *EventEndpoint(gate, happenings).routes(identity, limits),
+            *audit_routes(core.store, gate, identity, limits),
+            *key_routes(keys, gate, identity, limits),
         ]
         registry = CollectorRegistry()
         for collector in (
