@@ -123,6 +123,18 @@ async def test_a_dead_host_is_forgotten_with_what_it_owes(tmp_path: Path) -> Non
         assert server.mirror.get("host/a") is None
 
 
+async def test_a_host_that_never_was_is_forgotten_too(tmp_path: Path) -> None:
+    """A router was placed by a name that nobody bears: nobody else could clear that place."""
+    listening = Listening()
+    async with Server(MemoryStore(), new_signer()) as server, listening.serve(server):
+        await server.declare("r1", [("mistyped", "q1")], FTP)
+        await server.withdraw("r1")
+        assert server.documents.tombstones()
+        assert (await ask(listening.url, "DELETE", "/v1/hosts/mistyped")).status == 204
+        assert not [*server.mirror.under("doc/"), *server.mirror.under("place/")]
+        assert (await ask(listening.url, "DELETE", "/v1/hosts/mistyped")).status == 404
+
+
 async def test_a_live_host_is_not_forgotten(tmp_path: Path) -> None:
     """Its agent would come back in a moment, and nobody would know why."""
     listening = Listening()

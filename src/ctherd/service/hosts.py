@@ -171,8 +171,8 @@ class Hosts:
 
         Raises: NotFound; HostAlive; InvalidDeclaration if routers are placed there.
         """
-        if not self.is_known(host):
-            raise NotFound(f"no agent ever called itself {host!r}")
+        if not self.is_known(host) and not self._documents.of_host(host):
+            raise NotFound(f"no agent ever called itself {host!r}, and nothing was placed there")
         if self.is_alive(host):
             raise HostAlive(f"the agent of {host} is alive", cure="end it first")
         placed = [
