@@ -101,6 +101,28 @@ def test_a_busy_writer_only_delays(machine: Machine) -> None:
     machine.holds(router(A, TFTP))
 
 
+def test_a_moving_ruleset_is_recorded_for_once(machine: Machine) -> None:
+    """Who commits all the time meets us right after we looked: no try but the first writes to disk.
+
+    A commit that waits for the disk in each try is too late in each.
+    """
+    log = machine.path.with_name(f"{machine.path.name}-wal")
+    sizes: list[int] = []
+
+    def wins() -> bool:
+        sizes.append(log.stat().st_size)
+        return len(sizes) < 5
+
+    with machine.process(own_table=False) as running:
+        running.become(router(A, FTP))
+        before = log.stat().st_size
+        hostile(machine, wins)
+        (report,) = running.become(router(A, FTP, TFTP))
+        assert (report.error, report.tries) == (None, 5)
+        assert before < sizes[0] and set(sizes) == {sizes[0]}
+    machine.holds(router(A, FTP, TFTP))
+
+
 def test_the_guard_ends_all_contention(machine: Machine) -> None:
     """A guarded table is changed at the first try, however much others write."""
     with machine.process() as running:

@@ -278,13 +278,18 @@ class Reconciler:
             )
 
     def _record_intent(self, todo: Sequence[tuple[Entry, Plan]]) -> None:
-        """Put on disk what is about to be made, and under which mark."""
+        """Put on disk what is about to be made, and under which mark, unless it is there already.
+
+        A ruleset that keeps moving is planned again and again: only the first time waits for the
+        disk, and the others commit right after they looked.
+        """
         edits = []
         for entry, plan in todo:
+            had = entry.managed
             put = {
                 key: after
                 for verb, key, _, after, _ in plan.changes
-                if verb in _RECORDED and after is not None
+                if verb in _RECORDED and after is not None and had.get(key) != after
             }
             owe = entry.new_debts(plan.changes)
             if not (put or owe):
