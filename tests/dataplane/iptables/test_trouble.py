@@ -79,7 +79,7 @@ def chain_in(raw: IptablesWorld) -> str:
 def writing(raw: IptablesWorld, script: str, *, lock: str = "of-the-writer") -> Iterator[None]:
     """Let somebody repeat *script* without a pause, with a *lock* of his own."""
     with raw.directory.held(raw.netns) as fd:
-        looped = f"echo; while read -t 0 line || [ $? -gt 128 ] || true; do {script}; done"
+        looped = f"echo; until read -t 0; do {script}; done"
         child = process.spawn(
             ["bash", "-c", looped],
             netns_fd=fd,
@@ -88,6 +88,7 @@ def writing(raw: IptablesWorld, script: str, *, lock: str = "of-the-writer") -> 
     with child:
         child.read_line(10.0)
         yield
+        child.finish(30.0)
 
 
 def test_a_writer_elsewhere_does_not_starve_us(raw: IptablesWorld, reconciler: Reconciler) -> None:
