@@ -42,7 +42,7 @@ def test_nothing_declared_on_an_untouched_router_is_no_plan() -> None:
 def test_an_empty_table_of_ours_is_removed(managed: State) -> None:
     """Conntrack is not switched on for nothing, whatever the journal still has to forget."""
     made = plan({}, managed, {})
-    assert made.repairs == ("remove the empty table",)
+    assert made.repairs == ("remove our empty place",)
     assert made.touches_kernel
     assert not made.claim
 

@@ -10,7 +10,7 @@ _WHY = {
     Verb.CREATE: "declared, and not in the kernel",
     Verb.ADOPT: "in the kernel as declared, not recorded so yet",
     Verb.REPLACE: "in the kernel with other destinations",
-    Verb.DELETE: "in our table, and not declared",
+    Verb.DELETE: "of ours in the kernel, and not declared",
     Verb.FORGET: "recorded as ours, and neither declared nor in the kernel",
     Verb.CONFLICT: "somebody else has our place",
 }

@@ -69,7 +69,7 @@ def make_plan(
     nothing_left = not desired and in_sync
     if ours and nothing_left and not observed.live:
         # An empty set leaves no place at all: conntrack is not switched on for nothing.
-        repairs: tuple[str, ...] = ("remove the empty table",)
+        repairs: tuple[str, ...] = ("remove our empty place",)
     else:
         repairs = observed.damage if ours else ()
     return Plan(
