@@ -99,6 +99,16 @@ def test_what_agents_say_and_administrators_read(server: Served) -> None:
     ask("/v1/hosts/{host}", "DELETE", server.admin, 409, path_parameters={"host": HOST})
 
 
+def test_a_wrong_method_is_told_alike_everywhere(server: Served) -> None:
+    """405 with the type that clients know, and ``Allow``."""
+    headers = {"X-Auth-Token": server.admin}
+    for path in ("/v1/hosts", "/v2.0/routers", "/healthz"):
+        answer = httpx.patch(server.url + path, headers=headers, trust_env=False)
+        error = answer.json()["NeutronError"]["type"]
+        assert (answer.status_code, error) == (405, "HTTPMethodNotAllowed"), path
+        assert "GET" in answer.headers["allow"]
+
+
 @pytest.mark.parametrize(
     ("path", "accept"),
     [

@@ -1,6 +1,7 @@
 """What the configuration says of tenants is what they meet, in a real server."""
 
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,20 @@ def test_policy_limits_and_the_default_host_are_those_of_the_file(
         assert shown["placements"] == [{"host": "node-1", "netns": f"qrouter-{router}"}]
         large = {"router": {"description": "x" * 2000}}
         assert mia.post("/v2.0/routers", json=large).status_code == 413
+
+
+def test_an_absent_keystone_lets_nobody_in(site: Site) -> None:
+    """Its users are told to come again, whatever they show; agents have tokens of the server."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        url = f"http://127.0.0.1:{found.getsockname()[1]}"
+    site.configure(
+        'identity = "keystone"\n[server.keystone.authtoken]\n'
+        f'auth_url = "{url}"\nauth_type = "password"\nusername = "ctherd"\npassword = "p"\n'
+        'project_name = "service"\nuser_domain_id = "default"\nproject_domain_id = "default"\n'
+        "http_connect_timeout = 2\nhttp_request_max_retries = 0\n"
+    )
+    with site.server(), site.client("a-token-of-keystone") as user:
+        assert user.get("/v2.0/routers").status_code == 503
+        with client_of(site, "--host", "node-1") as agent:
+            assert agent.post("/v1/hosts/node-1/report", json={"agent": {}}).status_code == 200
+        assert user.get("/v2.0/routers", headers={"X-Auth-Token": ""}).status_code == 401

@@ -19,7 +19,7 @@ from ctherd.api.door import Door
 from ctherd.api.extensions import list_extensions, show_extension
 from ctherd.api.limits import Limits
 from ctherd.api.metrics import ApiMetrics
-from ctherd.api.neutron_errors import INTERNAL, NOT_FOUND, Fault, fault_of
+from ctherd.api.neutron_errors import INTERNAL, NOT_FOUND, Fault, fault_of, method_not_allowed
 from ctherd.api.request import credentials_of, headers_of, url_of
 from ctherd.api.routers import RouterEndpoints
 from ctherd.api.tenant import PREFIX, TenantApi, TenantRoute, no_ports
@@ -137,6 +137,9 @@ async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         return _response(refusal(NOT_FOUND))
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return _response(refusal(method_not_allowed(allowed).fault))
     fault = Fault(error.status_code, "HTTPException", error.detail, error.headers or {})
     return _response(refusal(fault))
 
