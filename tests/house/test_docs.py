@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ctherd.authz.rules import NAMES
 from ctherd.main.config import reference_text
 from ctherd.model.catalog import BOTH, HELPERS, Helper
 
@@ -40,3 +41,9 @@ def test_the_page_on_configuration_shows_the_reference() -> None:
 def test_the_page_on_the_herd_file_lists_the_catalog() -> None:
     """Every helper, in the order of the catalog, with the words that `ctherd helpers` uses."""
     assert [row(helper) for helper in HELPERS] in list(tables(page("file.md")))
+
+
+def test_the_page_on_policy_names_every_rule_of_ours() -> None:
+    """And none that there is not."""
+    ours = {each for each in NAMES if each.startswith("ctherd:")}
+    assert set(re.findall(r"`(ctherd:\w+)`", page("policy.md"))) == ours

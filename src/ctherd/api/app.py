@@ -39,8 +39,7 @@ _ADMIN = "context_is_admin"
 class Parts:
     """What the face is a face of.
 
-    Shape: *troubles* as in health; *more* are routes beside the tenants' API; *metrics_open* lets
-    everybody read ``/metrics``, and not only administrators.
+    Shape: *troubles* as in health; *more* are routes beside the tenants' API.
     """
 
     identity: Identity
@@ -52,7 +51,6 @@ class Parts:
     troubles: health.Troubles
     limits: Limits = field(default_factory=Limits)
     more: Sequence[BaseRoute] = ()
-    metrics_open: bool = False
 
 
 def build(parts: Parts) -> ASGIApp:
@@ -121,11 +119,10 @@ class _Metrics:
         self._parts = parts
 
     async def show(self, request: Request) -> Response:
-        if not self._parts.metrics_open:
-            credentials = credentials_of(request.scope, headers_of(request.scope))
-            caller = await self._parts.identity.authenticate(credentials)
-            if not self._parts.policy.allows(_ADMIN, caller, {}):
-                raise Forbidden(_ADMIN)
+        credentials = credentials_of(request.scope, headers_of(request.scope))
+        caller = await self._parts.identity.authenticate(credentials)
+        if not self._parts.policy.allows(_ADMIN, caller, {}):
+            raise Forbidden(_ADMIN)
         shown = generate_latest(self._parts.registry)
         return Response(shown, media_type=CONTENT_TYPE_LATEST)
 
