@@ -14,7 +14,7 @@ It does not say what a packet costs that gets a helper: the kernel then reads it
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -33,13 +33,16 @@ from ctherd import process
 from ctherd.errors import CtherdError
 from ctherd.model.document import NetnsName, document
 from ctherd.netns.enter import entered
+from ctherd.ports import Revoked, Settled
 from ctherd.process import run
 from ctherd.reconcile.reconciler import Reconciler
 
 _CLIENT: Final = IPv4Address("192.0.2.2")
 _SERVER: Final = IPv4Address("198.51.100.2")
 _UNASSIGNED_PORT: Final = 9
-_FIRST_SOURCE_PORT: Final = 1024
+FIRST_SOURCE_PORT: Final = 1024
+FLOW_FROM: Final = (_CLIENT, FIRST_SOURCE_PORT)
+FLOW_TO: Final = (_SERVER, _UNASSIGNED_PORT)
 _RULESET: Final = """
 table inet own {
   chain forward {
@@ -69,18 +72,20 @@ class Way:
 
 def measure(size: Size) -> list[Row]:
     """Measure this figure."""
-    with crowd(3) as (path, names), _pinned(), _joined(path, names) as way:
+    with crowd(3) as (path, names), pinned(), joined(path, names) as way:
         router = names[1]
         with opened(path, [router]) as world, fresh_journal() as journal:
             reconciler = world.reconciler(journal)
             kinds = {
-                "established": [_FIRST_SOURCE_PORT] * size.packets,
-                "new flow": range(_FIRST_SOURCE_PORT, _FIRST_SOURCE_PORT + size.packets),
+                "established": [FIRST_SOURCE_PORT] * size.packets,
+                "new flow": range(FIRST_SOURCE_PORT, FIRST_SOURCE_PORT + size.packets),
             }
             rows: list[Row] = []
             for kind, ports in kinds.items():
-                burst = Burst([_frame(way.mac, port) for port in ports])
-                rows += _rows(kind, size, _Router(reconciler, router, size.many), way, burst)
+                burst = Burst([frame(way.mac, port) for port in ports])
+                toggled = _Router(reconciler, router, size.many)
+                what = f"packet, {kind}, {size.many} assignments"
+                rows += compared(what, 1.15, size, toggled.become, way, burst)
             return rows
 
 
@@ -92,35 +97,51 @@ class _Router:
         self._netns = netns
         self._all = [each for each in herd.assignments(0, count) if each.port != _UNASSIGNED_PORT]
 
-    def become(self, *, assigned: bool) -> None:
-        """Assign all, or take all away."""
+    def become(self, assigned: bool) -> None:
+        """Assign all, or take all away; nothing has a helper, so nothing is owed to any flow."""
         wanted = document(self._netns, self._netns, self._all if assigned else [])
         self._reconciler.accept([wanted])
         for report in self._reconciler.reconcile():
             if report.error or report.refused:
                 raise report.error or AssertionError(report)
+        self._reconciler.settle(
+            Revoked(each.netns, each.cookie, tuple(map(Settled, each.owed)))
+            for each in self._reconciler.owing()
+        )
 
 
-def _rows(kind: str, size: Size, router: _Router, way: Way, burst: Burst) -> list[Row]:
+def compared(
+    what: str,
+    bound: float,
+    size: Size,
+    become: Callable[[bool], None],
+    way: Way,
+    burst: Burst,
+    prepare: Callable[[], None] = lambda: None,
+) -> list[Row]:
+    """Return what a packet costs where the router did *become* true, and where it became false.
+
+    Shape: *prepare* is called before each slice, when conntrack is empty.
+    """
     with_us: list[float] = []
     without: list[float] = []
     for number in range(size.slices + 2):
-        for assigned in (False, True) if number % 2 else (True, False):
-            router.become(assigned=assigned)
-            taken_s = _slice_s(way, burst, size.packets)
+        for on in (False, True) if number % 2 else (True, False):
+            become(on)
+            taken_s = _slice_s(way, burst, size.packets, prepare)
             if number > 1:
-                (with_us if assigned else without).append(taken_s)
+                (with_us if on else without).append(taken_s)
     per_packet = 1e9 / size.packets
-    what = f"packet, {kind}, {size.many} assignments"
     return [
-        Row(f"{what}: with ÷ without", median_ratio(with_us, without), "×", 1.15),
+        Row(f"{what}: with ÷ without", median_ratio(with_us, without), "×", bound),
         Row(f"{what}: with", median(with_us) * per_packet, "ns"),
         Row(f"{what}: without", median(without) * per_packet, "ns"),
     ]
 
 
-def _slice_s(way: Way, burst: Burst, packets: int) -> float:
+def _slice_s(way: Way, burst: Burst, packets: int, prepare: Callable[[], None]) -> float:
     run(["conntrack", "-F"], netns_fd=way.router)
+    prepare()
     before = _forwarded(way.router)
     started_s = time.perf_counter()
     burst.send(way.sender)
@@ -140,12 +161,12 @@ def _forwarded(router: int) -> int:
     raise AssertionError("no interface outside")
 
 
-def _frame(mac: bytes, port: int) -> bytes:
+def frame(mac: bytes, port: int) -> bytes:
     return udp_frame(mac, (_CLIENT, port), (_SERVER, _UNASSIGNED_PORT))
 
 
 @contextmanager
-def _pinned() -> Iterator[None]:
+def pinned() -> Iterator[None]:
     """Stay on one processor: a packet is forwarded where it is sent."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(before)})
@@ -156,7 +177,7 @@ def _pinned() -> Iterator[None]:
 
 
 @contextmanager
-def _joined(path: Path, names: list[NetnsName]) -> Iterator[Way]:
+def joined(path: Path, names: list[NetnsName]) -> Iterator[Way]:
     """Join client, router and server by veth; the router forwards and has its own ruleset."""
     client, router, server = (os.open(path / name, os.O_RDONLY) for name in names)
     try:

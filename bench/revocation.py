@@ -11,10 +11,10 @@ It does not say how long foreign rules take to be read, which is done where flow
 what the journal takes.
 """
 
-import socket
 from statistics import median
 from typing import Final
 
+from bench.flows import track
 from bench.namespaces import crowd
 from bench.row import Row
 from bench.size import Size
@@ -22,7 +22,6 @@ from bench.timing import lap_s, median_ratio
 from bench.world import World, opened
 from ctherd.dataplane import flows
 from ctherd.dataplane.revoker import FlowRevoker
-from ctherd.errors import DataplaneError
 from ctherd.model.assignment import ANY, AssignmentKey
 from ctherd.model.catalog import Protocol
 from ctherd.model.debt import Action, Debt
@@ -98,21 +97,4 @@ def _track(dialogue: Dialogue, count: int, *, port: int, helper: str) -> None:
     assigned = wire.nested(5, wire.string(1, helper)) if helper else b""
     for index in range(count):
         client = f"10.{port}.{index >> 8}.{index & 255}"
-        there = _direction(1, client, _SERVER, 2000, port)
-        back = _direction(2, _SERVER, client, port, 2000)
-        body = there + back + wire.u32(7, 3600) + _ESTABLISHED + assigned
-        dialogue.transport.send(
-            wire.netfilter_message(1 << 8, wire.NLM_F_ACK | wire.NLM_F_CREATE, 1, _IPV4, body)
-        )
-        (answered,) = wire.messages(dialogue.transport.receive())
-        errno = wire.answer(answered).errno
-        if errno:
-            raise DataplaneError("make a flow", netns=dialogue.netns, errno=errno)
-
-
-def _direction(kind: int, source: str, target: str, source_port: int, port: int) -> bytes:
-    addresses = (
-        wire.attribute(n, socket.inet_aton(each)) for n, each in ((1, source), (2, target))
-    )
-    ports = wire.u8(1, 6) + wire.u16(2, source_port) + wire.u16(3, port)
-    return wire.nested(kind, wire.nested(1, *addresses), wire.nested(2, ports))
+        track(dialogue, (client, 2000), (_SERVER, port), 6, _ESTABLISHED + assigned)

@@ -25,6 +25,7 @@ IN_PROCESS = (
     "iptables",
     "hostile_writer",
     "packets",
+    "narrowing",
     "revocation",
 )
 

@@ -11,16 +11,22 @@ from ctherd.dataplane.iptables.variant import Variant
 from ctherd.lab.cleanup import namespaces
 from ctherd.lab.namespace import NETNS_DIR, Namespace
 from ctherd.model.document import NetnsName
+from ctherd.model.safe_scope import WIDE
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.testing.kernel import FakeKernel
 from ctherd.testing.netns_directory import FakeNetnsDirectory
 from tests.dataplane.contract import Router, World, make_router
 from tests.dataplane.world_iptables import IptablesWorld
-from tests.dataplane.world_nftables import NftWorld
+from tests.dataplane.world_nftables import NARROW, NftWorld
 
 _ROOT = pytest.mark.root
-NFT_WORLDS = ["scripted", pytest.param("real", marks=_ROOT)]
+NFT_WORLDS = [
+    "scripted",
+    "scripted and narrowed",
+    pytest.param("real", marks=_ROOT),
+    pytest.param("real and narrowed", marks=_ROOT),
+]
 GUARDED_WORLDS = ["scripted, guarded", pytest.param("real, guarded", marks=_ROOT)]
 IPTABLES_WORLDS = [pytest.param(each.value, marks=_ROOT) for each in Variant]
 
@@ -96,12 +102,14 @@ def raw(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IptablesWorl
 
 def _nft_world(kind: str, stack: ExitStack) -> NftWorld:
     netns = _fresh_name()
-    if kind == "scripted":
+    where, _, narrowed = kind.partition(" and ")
+    scope = NARROW if narrowed else WIDE
+    if where == "scripted":
         kernel = FakeKernel()
         kernel.create(netns)
-        return NftWorld(FakeNetnsDirectory(kernel), netns, stack)
+        return NftWorld(FakeNetnsDirectory(kernel), netns, stack, scope)
     stack.enter_context(namespaces([netns]))
-    return NftWorld(NetnsDirectory(NETNS_DIR), netns, stack)
+    return NftWorld(NetnsDirectory(NETNS_DIR), netns, stack, scope)
 
 
 def _iptables_world(variant: Variant, stack: ExitStack, directory: Path) -> IptablesWorld:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from ctherd.dataplane.nftables import fresh, render
 from ctherd.model.assignment import ANY, Assignment, AssignmentKey, collapse, parse_prefix
 from ctherd.model.catalog import Protocol
+from ctherd.model.safe_scope import WIDE
 from ctherd.netlink import nf_tables as nft
 from ctherd.netlink import wire
 from ctherd.netlink.nf_tables import TableFlag
@@ -33,7 +34,7 @@ def test_it_is_what_render_would_send(
 ) -> None:
     """Nothing is made in another way because it is made faster."""
     target = {each.key: ANY for each in declared}
-    steps = render.create(target, tag, flags, one_by_one=False)
+    steps = render.create(target, tag, flags, WIDE, one_by_one=False)
     careful = nft.batch([step.request for step in steps], generation)
     ready = fresh.batch(target, tag, flags, generation)
     assert ready is not None

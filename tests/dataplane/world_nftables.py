@@ -11,6 +11,7 @@ from ctherd.dataplane.nftables.dataplane import NamespaceOpener, NftablesDatapla
 from ctherd.model.assignment import ANY, AssignmentKey
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Tag
+from ctherd.model.safe_scope import WIDE, AntiSpoofing, SafeScope
 from ctherd.netlink import nf_tables as nft
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netlink.nf_tables import Element, Operation, Request, TableFlag
@@ -20,6 +21,14 @@ from tests.dataplane.contract import OTHER_TAG, TAG
 DELCHAIN = cast(Operation, 5)
 DELRULE = cast(Operation, 8)
 DELSET = cast(Operation, 11)
+
+NARROW = SafeScope(
+    related=True,
+    lowest_ports={"ftp": 2048},
+    anti_spoofing=AntiSpoofing.STRICT,
+    not_from=("qg-*", "wan0"),
+)
+"""Everything that can be asked for."""
 
 _UDP_2121 = nft.u8_key(17) + nft.u16_key(2121)
 
@@ -31,10 +40,11 @@ class NftWorld:
     opener: NamespaceOpener
     netns: NetnsName
     stack: ExitStack
+    scope: SafeScope = WIDE
     tag: Tag = TAG
 
     def dataplane(self, *, own_table: bool) -> NftablesDataplane:
-        return NftablesDataplane(self.opener, own_table=own_table)
+        return NftablesDataplane(self.opener, own_table=own_table, scope=self.scope)
 
     def dialogue(self) -> Dialogue:
         """Another process, which has a socket of its own."""

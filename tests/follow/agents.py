@@ -94,7 +94,8 @@ class ScriptedAgent:
             Guard(Policy()),
             Limits(),
             nat_missing=lambda _: False,
-            look_around=lambda _: {},
+            look_around=lambda *_: {},
+            find_trouble=lambda *_: [],
             revoker=FlowRevoker(FakeNetnsDirectory(host.kernel), lambda *_: (), lambda _: True),
             stays=True,
         )

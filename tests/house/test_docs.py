@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ctherd.authz.rules import NAMES
-from ctherd.main.config import reference_text
-from ctherd.model.catalog import BOTH, HELPERS, Helper
+from ctherd.guard.policy import kernel_names
+from ctherd.main.config import parse_config, reference_text
+from ctherd.model.catalog import BOTH, HELPERS, Helper, Risk
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -47,3 +48,14 @@ def test_the_page_on_policy_names_every_rule_of_ours() -> None:
     """And none that there is not."""
     ours = {each for each in NAMES if each.startswith("ctherd:")}
     assert set(re.findall(r"`(ctherd:\w+)`", page("policy.md"))) == ours
+
+
+def test_the_secure_profile_is_a_configuration() -> None:
+    """It is taken as it stands on the page, and is stricter than the default in all it names."""
+    profile = page("safe-scope.md").partition("```toml\n")[2].partition("```")[0]
+    policy = parse_config(profile, "safe-scope.md").policy
+    assert policy.scope.related and policy.scope.narrows_assignment
+    assert not policy.allow_tls_ports
+    assert {each.name for each in HELPERS if each.risk is Risk.HIGH} == kernel_names(
+        policy.require_destinations
+    )

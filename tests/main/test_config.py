@@ -26,6 +26,7 @@ from ctherd.main.server_config import (
 )
 from ctherd.model.catalog import Protocol
 from ctherd.model.router import ProjectId
+from ctherd.model.safe_scope import AntiSpoofing, SafeScope
 from ctherd.plan.safety import Limits
 
 
@@ -94,6 +95,12 @@ def test_every_option_is_taken_over() -> None:
         max_per_router = 10
         require_destinations = ["sip"]
         kill = ["irc"]
+        allow_tls_ports = false
+        [policy.scope]
+        related = true
+        lowest_ports = {sip = 10000}
+        anti_spoofing = "loose"
+        not_from = ["qg-*", "eth0"]
         [follow]
         server = "https://s:1"
         host = "me"
@@ -163,6 +170,8 @@ def test_every_option_is_taken_over() -> None:
             max_per_router=10,
             require_destinations=frozenset({"sip"}),
             kill=frozenset({"irc"}),
+            allow_tls_ports=False,
+            scope=SafeScope(True, {"sip": 10000}, AntiSpoofing.LOOSE, ("qg-*", "eth0")),
         ),
         follow=FollowOptions(
             server="https://s:1",
@@ -249,6 +258,11 @@ def test_the_profile_of_tenants_is_the_preset_with_exceptions() -> None:
         ("[policy]\nallowed_helpers = 'ftp'", "policy.allowed_helpers", "square brackets"),
         ("[policy]\nallowed_helpers = ['FTP']", "policy.allowed_helpers", "choose ftp or tftp"),
         ("[policy]\nkill = [1]", "policy.kill", "choose ftp or tftp"),
+        ("[policy.scope]\nanti_spoofing = true", "policy.scope.anti_spoofing", "off or loose"),
+        ("[policy.scope]\nnot_from = ['*']", "policy.scope.not_from", "qg-*"),
+        ("[policy.scope]\nlowest_ports = 1", "policy.scope.lowest_ports", "sip = 10000"),
+        ("[policy.scope]\nlowest_ports = {spi = 1}", "policy.scope.lowest_ports.spi", "ftp or"),
+        ("[policy.scope]\nlowest_ports = {sip = 0}", "policy.scope.lowest_ports.sip", "1 to"),
         ("[policy]\nallowed_protocols = ['icmp']", "policy.allowed_protocols", "tcp or udp"),
         ("[policy]\nallowed_ports = [0]", "policy.allowed_ports", "between 1 and 65535"),
         ("[policy]\nallowed_ports = ['9-1']", "policy.allowed_ports", "between 1 and 65535"),

@@ -34,7 +34,8 @@ def service(tmp_path: Path, kernel: FakeKernel) -> Iterator[HostService]:
         Guard(Policy()),
         Limits(),
         nat_missing=lambda _: False,
-        look_around=lambda _: {},
+        look_around=lambda *_: {},
+        find_trouble=lambda *_: [],
         revoker=FlowRevoker(FakeNetnsDirectory(kernel), lambda *_: (), lambda _: True),
         stays=False,
     )

@@ -49,6 +49,14 @@ def adopted(answer: dict[str, Any], *, done: bool) -> None:
         click.echo("nothing was changed; repeat with --yes to have them tracked anew")
 
 
+def _risk_cell(risk: dict[str, Any] | None) -> str:
+    return "–" if risk is None else f"{risk['points']} {risk['level']}"
+
+
+def _risk_line(risk: dict[str, Any]) -> str:
+    return f"risk {risk['points']} ({risk['level']}): {', '.join(risk['reasons'])}"
+
+
 def _flow_lines(router: dict[str, Any]) -> Any:
     for each in router.get("adopts", ()):
         place = f"{each['protocol']}/{each['port']}"
@@ -68,11 +76,15 @@ def _router_lines(router: dict[str, Any]) -> Any:
         target = f" to {', '.join(scope)}" if scope else ""
         head = click.style(f"{sign} {change['change']:8}", fg=colour)
         yield f"{head} {place:10} {change['helper']}{target}: {change['why']}"
+        if change.get("risk"):
+            yield click.style(f"             {_risk_line(change['risk'])}", dim=True)
     for repair in router["repairs"]:
         yield click.style("* repair  ", fg="yellow") + f" {repair}"
     if router["claim"]:
         yield click.style("* claim   ", fg="cyan") + " let the kernel guard the table"
     yield from _flow_lines(router)
+    for warning in router.get("warnings", ()):
+        yield click.style("warning", fg="yellow") + f": {warning}"
     if router["pending"]:
         yield click.style("pending", fg="yellow") + f": {router['pending']}"
     for denied in router["denied"]:
@@ -97,7 +109,7 @@ def show(answer: dict[str, Any]) -> None:
     for router in answer["routers"]:
         guard = "guarded by the kernel" if router["guarded"] else "not guarded by the kernel"
         table = Table(title=f"{router['router']} (netns {router['netns']}), {guard}")
-        for column in ("assignment", "desired", "managed", "live", "status", "reason"):
+        for column in ("assignment", "desired", "managed", "live", "status", "risk", "reason"):
             table.add_column(column)
         for each in router["assignments"]:
             state = each["status"] or "undeclared"
@@ -107,6 +119,7 @@ def show(answer: dict[str, Any]) -> None:
                 f"{each['protocol']}/{each['port']} {each['helper']}",
                 *(each[side] or "–" for side in ("desired", "managed", "live")),
                 f"[{colour}]{state}[/]",
+                _risk_cell(each["risk"]),
                 escape(words),
             )
         console.print(table)
@@ -153,6 +166,10 @@ def _surroundings(router: dict[str, Any]) -> Any:
     if router["error"]:
         yield f"error: {router['error']['what']}"
     yield from (f"damage: {each}" for each in router["damage"])
+    yield from (f"warning: {each}" for each in router["warnings"])
+    for each in router["narrowed"]:
+        if each["packets"]:
+            yield f"narrowed: {each['words']} ({each['chain']}): {each['packets']} packets"
     for each in router["owed"]:
         yield f"owed: {each['action']} {each['protocol']}/{each['port']} {each['helper']}"
     yield from (f"revoked: {revoked_in_words(each)}" for each in router["revoked"])

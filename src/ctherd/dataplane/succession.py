@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Protocol
 from ctherd.errors import CtherdError, DataplaneError
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Observation, Ownership, Tag
+from ctherd.model.safe_scope import SafeScope
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netlink.transport import Transport
 from ctherd.plan.diff import Change, Verb
@@ -46,6 +47,12 @@ class HostDataplane(Dataplane, Protocol):
 
     def transport(self, name: NetnsName) -> Transport | None:
         """Return the kept transport of a netns, None if it is not open."""
+
+    def narrow(self, scope: SafeScope) -> None:
+        """Narrow helpers like this from the next observation on.
+
+        Raises: ConfigurationError if this dataplane cannot.
+        """
 
 
 class Left(NamedTuple):
@@ -128,6 +135,10 @@ class Succession:
     def transport(self, name: NetnsName) -> Transport | None:
         """Ask the present dataplane."""
         return self._present.transport(name)
+
+    def narrow(self, scope: SafeScope) -> None:
+        """Ask the present dataplane."""
+        self._present.narrow(scope)
 
     # -- what former dataplanes left -------------------------------------------------------------
 

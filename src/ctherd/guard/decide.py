@@ -11,8 +11,9 @@ from typing import Final
 
 from ctherd.guard.policy import ALL_PORTS, Policy, PortRange, kernel_names
 from ctherd.model.assignment import Assignment, AssignmentId, Destinations
-from ctherd.model.catalog import Protocol
+from ctherd.model.catalog import TLS_PORTS, Protocol
 from ctherd.model.document import HOST, Document, NetnsName, RouterId
+from ctherd.model.safe_scope import SafeScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class Guard:
             re.compile(fnmatch.translate(pattern)) for pattern in policy.netns_patterns
         )
         self._judged: dict[RouterId, _Judged] = {}
+
+    @property
+    def scope(self) -> SafeScope:
+        """What narrows the helpers that are allowed."""
+        return self._policy.scope
 
     def denials(self, document: Document) -> Denials:
         """Return what may not be enforced of *document*, and why; empty allows it all."""
@@ -128,6 +134,8 @@ def _rules(policy: Policy) -> Iterator[_Rule]:
         yield _allowed_protocols(policy.allowed_protocols)
     if policy.allowed_ports != ALL_PORTS:
         yield _allowed_ports(policy.allowed_ports)
+    if not policy.allow_tls_ports:
+        yield _no_tls_port
     if policy.require_destinations:
         yield _require_destinations(kernel_names(policy.require_destinations))
 
@@ -183,6 +191,13 @@ def _require_destinations(helpers: frozenset[str]) -> _Rule:
         )
 
     return rule
+
+
+def _no_tls_port(assignment: Assignment) -> Denial | None:
+    what = TLS_PORTS.get(assignment.port)
+    if what is None:
+        return None
+    return Denial("allow_tls_ports", f"port {assignment.port} is {what}: no helper can read it")
 
 
 def _is_scoped(destinations: Destinations) -> bool:

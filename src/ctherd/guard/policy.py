@@ -6,6 +6,7 @@ from typing import Final
 
 from ctherd.errors import ConfigurationError
 from ctherd.model.catalog import ALIASES, HELPERS, Protocol, names
+from ctherd.model.safe_scope import WIDE, SafeScope
 
 PortRange = tuple[int, int]
 """Lowest and highest port, both included."""
@@ -21,7 +22,8 @@ class Policy:
     it; *allowed_helpers* None allows the whole catalog, *max_per_router* None any number;
     *netns_patterns* are shell patterns, case-sensitive, and do not concern the host;
     *require_destinations* names helpers that may not serve every address; *kill* withdraws
-    helpers at once, whatever else allows them.
+    helpers at once, whatever else allows them; *allow_tls_ports* false denies what could only ever
+    look at encrypted connections; *scope* narrows what is allowed.
     Raises: ConfigurationError, on construction, for a helper that the catalog does not list.
     """
 
@@ -33,6 +35,8 @@ class Policy:
     max_per_router: int | None = None
     require_destinations: frozenset[str] = frozenset()
     kill: frozenset[str] = frozenset()
+    allow_tls_ports: bool = True
+    scope: SafeScope = WIDE
 
     def __post_init__(self) -> None:
         for given in (self.allowed_helpers or (), self.require_destinations, self.kill):

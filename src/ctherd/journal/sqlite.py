@@ -193,5 +193,6 @@ class SqliteJournal:
 
 def _owed(before: tuple[Debt, ...], paid: tuple[Debt, ...], owe: str) -> tuple[Debt, ...]:
     """Return what is owed after an edit: each debt once, however often it was written."""
-    left = [each for each in before if each not in paid]
+    done = frozenset(paid)
+    left = [each for each in before if each not in done]
     return tuple(dict.fromkeys((*left, *debts_from_lines(owe))))

@@ -102,6 +102,7 @@ def run_agent(
             reload,
             config,
             host.service,
+            narrow=host.dataplane.narrow,
             set_up_log=lambda fresh: set_up_log(fresh, beside.log_filters),
             sweep_every=sweep_every,
         )

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ctherd.errors import ConfigurationError
 from ctherd.guard.policy import Policy
@@ -15,6 +15,7 @@ from ctherd.main import options as option
 from ctherd.main.options import Endpoint
 from ctherd.main.server_config import FOLLOW, SERVER, FollowOptions, ServerOptions
 from ctherd.model.catalog import Protocol, names
+from ctherd.model.safe_scope import AntiSpoofing, SafeScope
 from ctherd.plan.safety import Limits
 
 DEFAULT_PATH: Final = Path("/etc/ctherd/ctherd.toml")
@@ -91,6 +92,24 @@ def _unreadable(path: Path, error: Exception) -> ConfigurationError:
 
 _HELPERS: Final = option.list_of(frozenset, option.choice(*names()))
 
+
+def _scope(**given: Any) -> SafeScope:
+    try:
+        return SafeScope(**given)
+    except ConfigurationError as error:
+        raise option.Wrong(error.what, error.cure, error.where) from error
+
+
+_SCOPE: Final = option.section(
+    _scope,
+    {
+        "related": option.flag,
+        "lowest_ports": option.ports_of_helpers,
+        "anti_spoofing": lambda each: AntiSpoofing(option.choice(*AntiSpoofing)(each)),
+        "not_from": option.list_of(tuple, option.text),
+    },
+)
+
 _POLICY: Final = option.section(
     Policy,
     {
@@ -104,6 +123,8 @@ _POLICY: Final = option.section(
         "max_per_router": option.or_none("unlimited", option.whole(0, 1_000_000)),
         "require_destinations": _HELPERS,
         "kill": _HELPERS,
+        "allow_tls_ports": option.flag,
+        "scope": _SCOPE,
     },
 )
 

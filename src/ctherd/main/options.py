@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ctherd.guard.policy import PortRange
+from ctherd.model.catalog import HELPERS
 
 MAX_PORT: Final = 65535
 
@@ -66,6 +67,19 @@ def _read_option(name: str, value: Any, options: Mapping[str, Reader]) -> Any:
         return options[name](value)
     except Wrong as wrong:
         raise wrong.within(name) from None
+
+
+def ports_of_helpers(given: Any) -> dict[str, int]:
+    """Read a table of helpers and a port for each."""
+    if not isinstance(given, dict):
+        raise Wrong(f"{given!r} is not a table", "write {sip = 10000}")
+    found = {}
+    for name, port in given.items():
+        try:
+            found[choice(*(helper.name for helper in HELPERS))(name)] = whole(1, MAX_PORT)(port)
+        except Wrong as wrong:
+            raise wrong.within(name) from None
+    return found
 
 
 def flag(given: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 
 from ctherd.guard.decide import Guard
 from ctherd.main.config import Config
+from ctherd.model.safe_scope import SafeScope
 from ctherd.service.host import HostService
 
 _log: Final = logging.getLogger("ctherd.agent")
@@ -21,7 +22,7 @@ class Reload:
     """Applies a changed configuration.
 
     Shape: *read* returns what is configured now, *running* is what the agent was started with;
-    *set_up_log* and *sweep_every* take over their part of it.
+    *narrow*, *set_up_log* and *sweep_every* take over their part of it.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class Reload:
         running: Config,
         service: HostService,
         *,
+        narrow: Callable[[SafeScope], None],
         set_up_log: Callable[[Config], None],
         sweep_every: Callable[[float], None],
     ) -> None:
         self._read = read
         self._running = running
         self._service = service
+        self._narrow = narrow
         self._set_up_log = set_up_log
         self._sweep_every = sweep_every
 
@@ -45,6 +48,7 @@ class Reload:
         Raises: ConfigurationError, with nothing changed.
         """
         config = self._read()
+        self._narrow(config.policy.scope)
         self._set_up_log(config)
         self._service.set_guard(Guard(config.policy))
         self._service.set_limits(config.max_removals)

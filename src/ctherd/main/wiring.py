@@ -5,9 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctherd.dataplane.conntrack import live_flows, picks_up_connections
-from ctherd.dataplane.finding import Finding, as_data
-from ctherd.dataplane.iptables import neighbour
+from ctherd.dataplane.conntrack import picks_up_connections
+from ctherd.dataplane.finding import Finding
 from ctherd.dataplane.iptables.kernel import has_legacy_table
 from ctherd.dataplane.iptables.names import chain_of
 from ctherd.dataplane.iptables.variant import Variant
@@ -21,14 +20,14 @@ from ctherd.journal.sqlite import SqliteJournal
 from ctherd.journal.state_dir import StateDirectory
 from ctherd.main.config import Config
 from ctherd.main.dataplanes import Choice, build, choose, unusable_here
+from ctherd.main.surroundings import Surroundings
 from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
-from ctherd.model.observation import Tag
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.netns.open_files import allow_most
 from ctherd.ports import Journal, Revocation
-from ctherd.service.host import Answer, HostService
+from ctherd.service.host import HostService
 from ctherd.service.shadow import MemoryJournal
 
 __all__ = ["Host", "netns_directory", "opened"]
@@ -82,21 +81,24 @@ def opened(config: Config, *, stays: bool, changes: bool = True) -> Iterator[Hos
 def _wire(config: Config, directory: NetnsDirectory, journal: Journal, *, stays: bool) -> Host:
     choice = choose(config, unusable_here)
     dataplane = build(choice.name, directory, own_table=config.own_table)
+    dataplane.narrow(config.policy.scope)
     service = HostService(
         dataplane,
         journal,
         Guard(config.policy),
         config.max_removals,
         nat_missing=HelperModules().nat_missing,
-        look_around=lambda netns: _look_around(directory, dataplane, choice, tag_in(netns), netns),
+        look_around=lambda netns, keys: look(netns).around(keys, service.scope),
+        find_trouble=lambda netns, keys: look(netns).trouble(keys),
         chosen=choice._asdict(),
         revoker=_revoker(config),
         stays=stays,
     )
 
-    def tag_in(netns: NetnsName) -> Tag | None:
+    def look(netns: NetnsName) -> Surroundings:
         entry = service.reconciler.entries.get(netns)
-        return None if entry is None else entry.tag
+        tag = None if entry is None else entry.tag
+        return Surroundings(netns, directory, dataplane.dialogue(netns), choice, tag)
 
     return Host(directory, dataplane, choice, journal, service)
 
@@ -131,24 +133,3 @@ def _revoker(config: Config) -> FlowRevoker:
             return picks_up_connections(fd)
 
     return FlowRevoker(directory, rivals, picks_up)
-
-
-def _look_around(
-    directory: NetnsDirectory,
-    dataplane: HostDataplane,
-    choice: Choice,
-    tag: Tag | None,
-    netns: NetnsName,
-) -> Answer:
-    """Return what is in the netns besides ours; *tag* is our mark there."""
-    dialogue = dataplane.dialogue(netns)
-    our_chain = "" if tag is None else chain_of(tag)
-    with directory.held(netns) as fd:
-        foreign = [*survey(dialogue, fd, is_our_chain=lambda chain: chain == our_chain)]
-        if choice.variant is not None:
-            foreign += neighbour.find(fd, choice.variant)
-    flows = {
-        helper: {"flows": count.flows, "expectations": count.expectations}
-        for helper, count in live_flows(dialogue).items()
-    }
-    return {"flows": flows, "foreign": [as_data(finding) for finding in foreign]}

@@ -50,7 +50,9 @@ class Helper:
     Shape: *name* is the kernel's own, case-sensitive name; *usual_ports* holds the ports that the
     protocol's standard names, most common first; *module* and *nat_module* are the kernel modules
     that hold the helper and its address translation ("" where it needs none) on kernels where
-    these are modules. The kernel loads the first by itself, but not the second.
+    these are modules. The kernel loads the first by itself, but not the second; *lowest_port* is
+    the lowest to which it lets in what it expects, if nobody says otherwise; *hands_on* are helpers
+    that it gives to connections which it expects, and which expect further ones.
     Source: net/netfilter/nf_conntrack_*.c; accepted protocols and families were measured by
     creating the objects on Linux 6.18.
     """
@@ -63,6 +65,8 @@ class Helper:
     module: str
     nat_module: str = ""
     remark: str = ""
+    lowest_port: int = 1024
+    hands_on: tuple[str, ...] = ()
 
 
 _TCP = (Protocol.TCP,)
@@ -99,6 +103,7 @@ HELPERS: Final[tuple[Helper, ...]] = (
         "nf_conntrack_h323",
         "nf_nat_h323",
         remark="the tcp half of h323",
+        hands_on=("H.245",),
     ),
     Helper(
         "RAS",
@@ -109,6 +114,7 @@ HELPERS: Final[tuple[Helper, ...]] = (
         "nf_conntrack_h323",
         "nf_nat_h323",
         remark="the udp half of h323",
+        hands_on=("Q.931", "H.245"),
     ),
     Helper("amanda", _UDP, BOTH, (10080,), Risk.LOW, "nf_conntrack_amanda", "nf_nat_amanda"),
     Helper("sane", _TCP, BOTH, (6566,), Risk.LOW, "nf_conntrack_sane"),
@@ -151,6 +157,7 @@ HELPERS: Final[tuple[Helper, ...]] = (
         (137,),
         Risk.LOW,
         "nf_conntrack_netbios_ns",
+        lowest_port=137,
         remark="only for sockets of the namespace itself; nothing for forwarded traffic",
     ),
 )

@@ -23,6 +23,8 @@ BATCH_END: Final = 0x11
 _BATCH_GENERATION: Final = 1
 
 HOOK_PREROUTING: Final = 0
+HOOK_INPUT: Final = 1
+HOOK_FORWARD: Final = 2
 HOOK_OUTPUT: Final = 3
 POLICY_ACCEPT: Final = 1
 
@@ -33,11 +35,24 @@ TYPE_IPV6_ADDRESS: Final = 8
 TYPE_INET_PROTOCOL: Final = 12
 TYPE_INET_SERVICE: Final = 13
 
+META_INTERFACE_NAME: Final = 6
 META_NFPROTO: Final = 15
 META_L4PROTO: Final = 16
 PAYLOAD_NETWORK_HEADER: Final = 1
 PAYLOAD_TRANSPORT_HEADER: Final = 2
+CT_STATE: Final = 0
+CT_HELPER: Final = 6
+STATE_RELATED: Final = 1 << 2
+STATE_NEW: Final = 1 << 3
 COMPARE_EQUAL: Final = 0
+COMPARE_UNEQUAL: Final = 1
+COMPARE_AT_LEAST: Final = 5
+FIB_SOURCE: Final = 1
+FIB_BY_INTERFACE: Final = 1 << 3
+_FIB_RESULT_INTERFACE: Final = 1
+_ACCEPT: Final = 1
+_DROP: Final = 0
+_VERDICT_REGISTER: Final = 0
 REGISTER_1: Final = 1
 REGISTER_32_00: Final = 8
 
@@ -229,9 +244,47 @@ def payload(base: int, offset: int, length: int, register: int) -> bytes:
 
 def compare_equal(register: int, value: bytes) -> bytes:
     """End the rule unless *register* holds *value*."""
-    return _expression(
-        "cmp", u32(1, register), u32(2, COMPARE_EQUAL), nested(3, attribute(1, value))
-    )
+    return compare(register, COMPARE_EQUAL, value)
+
+
+def compare(register: int, operator: int, value: bytes) -> bytes:
+    """End the rule unless what *register* holds compares so with *value*."""
+    return _expression("cmp", u32(1, register), u32(2, operator), nested(3, attribute(1, value)))
+
+
+def conntrack(key: int, register: int) -> bytes:
+    """Load what conntrack knows of the packet; end the rule where it does not know it.
+
+    Shape: CT_STATE is one bit in host byte order; CT_HELPER the name of the helper that expected
+    the connection, 16 bytes.
+    """
+    return _expression("ct", u32(1, register), u32(2, key))
+
+
+def fib_interface(flags: int, register: int) -> bytes:
+    """Load the index of the interface by which the route that *flags* ask for leaves; 0 is none."""
+    return _expression("fib", u32(1, register), u32(2, _FIB_RESULT_INTERFACE), u32(3, flags))
+
+
+def counter() -> bytes:
+    """Count packets and bytes that come so far."""
+    return _expression("counter")
+
+
+def accept() -> bytes:
+    """End the base chain: the packet goes on to the next one."""
+    return _verdict(_ACCEPT)
+
+
+def drop() -> bytes:
+    """Drop the packet."""
+    return _verdict(_DROP)
+
+
+def _verdict(code: int) -> bytes:
+    # The inner nest bears no flag, as the kernel writes it.
+    verdict = attribute(2, u32(1, code))
+    return _expression("immediate", u32(1, _VERDICT_REGISTER), nested(2, verdict))
 
 
 def object_from_map(register: int, map_name: str) -> bytes:

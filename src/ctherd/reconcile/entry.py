@@ -214,8 +214,8 @@ class Entry:
         adopting = self.document.adopting if self.document is not None else ()
         if not adopting and all(change.verb is Verb.CREATE for change in changes):
             return ()
-        found = debts(changes, self.on_revoke, adopting)
-        return tuple(each for each in found if each not in self.owed)
+        known = frozenset(self.owed)
+        return tuple(each for each in debts(changes, self.on_revoke, adopting) if each not in known)
 
     def revocation(self) -> Revocation | None:
         """Return what there is to pay; None also while it is not known what is live."""

@@ -1,6 +1,6 @@
 """What can be asked of one host, answered in plain data that `-o json` prints as it is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,7 +15,9 @@ from ctherd.model.assignment import (
 )
 from ctherd.model.debt import Action, Debt
 from ctherd.model.document import Document, NetnsName, document
+from ctherd.model.safe_scope import SafeScope
 from ctherd.model.status import AssignmentStatus, State
+from ctherd.plan import risk
 from ctherd.plan.diff import Verb
 from ctherd.plan.explain import destinations_in_words, plan_as_data
 from ctherd.plan.revocation import debts
@@ -34,8 +36,12 @@ from ctherd.service.revocations import (
 from ctherd.service.shadow import MemoryJournal, ReadOnlyDataplane
 
 Answer = dict[str, Any]
-LookAround = Callable[[NetnsName], Answer]
-"""Returns flows, expectations and foreign findings of one netns, as plain data."""
+LookAround = Callable[[NetnsName, Collection[AssignmentKey]], Answer]
+"""Returns flows, expectations, foreign findings, trouble and counters of one netns, where such
+assignments are live, as plain data."""
+
+FindTrouble = Callable[[NetnsName, Collection[AssignmentKey]], Sequence[str]]
+"""Says in words what in a netns stands in the way of assignments."""
 
 
 Tell = Callable[[int, int], None]
@@ -65,6 +71,7 @@ class HostService:
         *,
         nat_missing: NatMissing,
         look_around: LookAround,
+        find_trouble: FindTrouble,
         revoker: Revoker,
         stays: bool,
         chosen: Mapping[str, str] = MappingProxyType({}),
@@ -75,6 +82,7 @@ class HostService:
         self._limits = limits
         self._nat_missing = nat_missing
         self._look_around = look_around
+        self._find_trouble = find_trouble
         self._chosen = chosen
         self._stays = stays
         self.revoker = revoker
@@ -84,6 +92,11 @@ class HostService:
     def hears_of_drift(self) -> bool:
         """False if drift has to be looked for, because the kernel announces none."""
         return self._dataplane.capabilities().events
+
+    @property
+    def scope(self) -> SafeScope:
+        """What narrows helpers here."""
+        return self._guard.scope
 
     def set_guard(self, guard: Guard) -> None:
         """Judge everything by another policy from now on."""
@@ -258,8 +271,9 @@ class HostService:
         return [*documents, *others]
 
     def _planned(self, report: Report, entry: Entry) -> Answer:
-        """Return a plan, and how many open flows it would touch."""
+        """Return a plan, what it risks, and how many open flows it would touch."""
         shown = self._as_data(report, entry)
+        shown |= self._risks(report, entry)
         adopting = entry.document.adopting if entry.document is not None else ()
         if not adopting or report.plan is None or entry.cookie is None:
             return shown
@@ -270,6 +284,25 @@ class HostService:
             return shown | {"adopts": self._counted(revocation) if adopted else []}
         except CtherdError as error:
             return shown | {"error": shown["error"] or error.as_data()}
+
+    def _risks(self, report: Report, entry: Entry) -> Answer:
+        """Return the changes of a plan with the risk of each, and warnings of all of them."""
+        given = [
+            change
+            for change in (report.plan.changes if report.plan is not None else ())
+            if change.after is not None
+        ]
+        if not given:
+            return {}
+        warnings = [
+            each for change in given for each in risk.warnings(change.key, change.after or ())
+        ]
+        try:
+            if entry.cookie is not None:
+                warnings += self._find_trouble(entry.netns, [change.key for change in given])
+        except (CtherdError, OSError) as error:
+            warnings.append(f"what else is there cannot be read: {error}")
+        return {"warnings": warnings}
 
     def _as_data(self, report: Report, entry: Entry) -> Answer:
         error = report.error
@@ -300,9 +333,23 @@ class HostService:
             "denied": denied,
             "adopts": [],
             "revoked": [],
+            "warnings": [],
         }
-        empty: Answer = {"changes": [], "repairs": [], "claim": False}
-        return shown | (plan_as_data(report.plan) if report.plan else empty)
+        if report.plan is None:
+            return shown | {"changes": [], "repairs": [], "claim": False}
+        planned = plan_as_data(report.plan)
+        for change, each in zip(report.plan.changes, planned["changes"], strict=True):
+            after = change.after
+            each["risk"] = None if after is None else self._risk(entry.netns, change.key, after)
+        return shown | planned
+
+    def _risk(self, netns: NetnsName, key: AssignmentKey, destinations: Destinations) -> Answer:
+        found = risk.score(netns, key, destinations, self.scope)
+        return {
+            "points": found.points,
+            "level": found.level.value,
+            "reasons": [f"+{points} {words}" for points, words in found.reasons],
+        }
 
     def _show(self, entry: Entry) -> Answer:
         observed = entry.observed
@@ -318,11 +365,13 @@ class HostService:
             "error": _error(entry.error),
             "holder": observed.holder if observed else "",
             "damage": list(observed.damage) if observed else [],
+            "warnings": [],
             "owed": [debt_as_data(each) for each in entry.owed],
             "revoked": revoked_as_data(entry.revoked),
             "assignments": [
                 {
                     **_status(status),
+                    "risk": self._risk(entry.netns, status.key, status.destinations),
                     "desired": destinations_in_words(status.destinations),
                     "managed": _side(entry.managed.get(status.key)),
                     "live": _side(live.get(status.key)),
@@ -338,6 +387,7 @@ class HostService:
                     "reason": "",
                     "remark": "",
                     "families": {},
+                    "risk": None,
                     "desired": None,
                     "managed": _side(entry.managed.get(key)),
                     "live": _side(live.get(key)),
@@ -346,10 +396,15 @@ class HostService:
             ],
         }
         try:
-            around = self._look_around(entry.netns) if entry.cookie is not None else {}
+            around = self._look_around(entry.netns, live) if entry.cookie is not None else {}
         except (CtherdError, OSError) as error:
             around = {"unreadable": str(error)}
-        return shown | {"flows": {}, "foreign": []} | around
+        if shown["damage"]:
+            around.pop("narrowed", None)  # rules are not where they are looked for
+        for status in declared:
+            shown["warnings"] += risk.warnings(status.key, status.destinations)
+        shown["warnings"] += around.pop("warnings", [])
+        return shown | {"flows": {}, "foreign": [], "narrowed": []} | around
 
 
 def remembered(record: Record) -> Document:

@@ -18,10 +18,11 @@ from ctherd.dataplane.iptables.names import Names, names_of, tag_of
 from ctherd.dataplane.iptables.observe import marked_chains
 from ctherd.dataplane.iptables.place import Place
 from ctherd.dataplane.iptables.variant import Variant
-from ctherd.errors import CtherdError, DataplaneError
+from ctherd.errors import ConfigurationError, CtherdError, DataplaneError
 from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Observation, Tag, Unchanged
+from ctherd.model.safe_scope import WIDE, SafeScope
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netlink.transport import Transport
 from ctherd.netns.directory import Namespace
@@ -97,6 +98,18 @@ class IptablesDataplane:
         """Return the kept transport of a netns, None if it is not open."""
         place = self._places.get(name)
         return None if place is None else place.namespace.transport
+
+    def narrow(self, scope: SafeScope) -> None:
+        """Refuse: what narrows helpers is made of nf_tables.
+
+        Raises: ConfigurationError unless nothing shall be narrowed.
+        """
+        if scope != WIDE:
+            raise ConfigurationError(
+                "helpers are narrowed by the nftables dataplane only",
+                where="policy.scope",
+                cure='leave the section out, or set dataplane = "nftables"',
+            )
 
     def tables(self, name: NetnsName) -> dict[Family, Listing]:
         """Return the raw tables of a netns as they are, whoever made what is in them.

@@ -18,6 +18,7 @@ from ctherd.model.assignment import AssignmentKey
 from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Ownership
+from ctherd.model.safe_scope import WIDE
 from ctherd.netlink.nf_tables import Operation, Request, TableFlag
 from ctherd.netlink.wire import Answer
 from ctherd.ports import Committed, Moved, Outcome, Refusal, Transaction
@@ -47,7 +48,7 @@ def commit(place: Place, transaction: Transaction, facts: KernelFacts) -> Outcom
 
     Raises: DataplaneError for what is no assignment's fault; OSError from the transport.
     """
-    if place.ownership is Ownership.ABSENT:
+    if place.ownership is Ownership.ABSENT and place.scope is WIDE:
         committed = _create_at_once(place, transaction, facts)
         if committed is not None:
             return committed
@@ -105,10 +106,14 @@ def _steps(
     if not delta.target:
         return [render.delete()] if exists else []
     if not exists:
-        return render.create(delta.target, transaction.tag, flags, one_by_one=one_by_one)
-    anew = transaction.repair or place.needs_other_maps(delta)
+        return render.create(
+            delta.target, transaction.tag, flags, place.scope, one_by_one=one_by_one
+        )
+    anew = transaction.repair or place.needs_other_rules(delta)
     if anew or (transaction.claim and not place.claimable):
-        return render.recreate(delta.target, transaction.tag, flags, one_by_one=one_by_one)
+        return render.recreate(
+            delta.target, transaction.tag, flags, place.scope, one_by_one=one_by_one
+        )
     steps = render.update(delta, one_by_one=one_by_one)
     return [render.claim(flags), *steps] if transaction.claim else steps
 

@@ -18,6 +18,7 @@ from ctherd.dataplane.nftables.probe import can_guard
 from ctherd.errors import CtherdError, DataplaneError
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Observation, Ownership, Tag, Unchanged
+from ctherd.model.safe_scope import WIDE, SafeScope
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netlink.nf_tables import TableFlag
 from ctherd.netlink.nf_tables_read import Table
@@ -50,7 +51,8 @@ class NamespaceOpener(Protocol):
 class NftablesDataplane:
     """Makes assignments true in table ``inet ctherd`` of each netns.
 
-    Shape: *own_table* asks the kernel to refuse everybody else's changes, where it can;
+    Shape: *own_table* asks the kernel to refuse everybody else's changes, where it can; *scope*
+    narrows what helpers may do;
     *describe_port* turns the netlink address of a table's owner into words.
     """
 
@@ -59,10 +61,12 @@ class NftablesDataplane:
         opener: NamespaceOpener,
         *,
         own_table: bool = True,
+        scope: SafeScope = WIDE,
         describe_port: Callable[[NetnsName, int], str] = lambda _, port: f"netlink port {port}",
     ) -> None:
         self._opener = opener
         self._own_table = own_table
+        self._scope = WIDE if scope == WIDE else scope
         self._describe_port = describe_port
         self._places: dict[NetnsName, Place] = {}
         self._known: KernelFacts | None = None
@@ -91,6 +95,15 @@ class NftablesDataplane:
             place = self._places.pop(name, None)
             if place is not None:
                 place.namespace.close()
+
+    def narrow(self, scope: SafeScope) -> None:
+        """Make tables for *scope* from now on; those that there are show as damaged until then."""
+        if scope == self._scope:
+            return
+        self._scope = WIDE if scope == WIDE else scope
+        for place in self._places.values():
+            place.scope = self._scope
+            place.forget()
 
     def _facts(self) -> KernelFacts:
         if self._known is None:
@@ -131,7 +144,7 @@ class NftablesDataplane:
                 namespace = self._opener.open(name)
             except CtherdError as error:
                 return error
-            place = Place(namespace, Dialogue(namespace.transport, name))
+            place = Place(namespace, Dialogue(namespace.transport, name), self._scope)
             self._places[name] = place
         return place
 
@@ -176,7 +189,7 @@ class NftablesDataplane:
         if holder:
             place.learn(Ownership.FOREIGN, {}, guarded=False)
             return Observation(name, generation, Ownership.FOREIGN, holder=holder, mark=mark)
-        contents = read_contents(place.dialogue, table)
+        contents = read_contents(place.dialogue, table, place.scope)
         families = self._facts().families
         families.update(contents.families)
         guarded = table.owner == place.namespace.transport.portid

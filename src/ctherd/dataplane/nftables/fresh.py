@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from ctherd.dataplane.nftables import layout, render
 from ctherd.dataplane.nftables.render import HelperOn
 from ctherd.model.observation import Live
+from ctherd.model.safe_scope import WIDE
 from ctherd.netlink import nf_tables as nft
 from ctherd.netlink.nf_tables import Request, TableFlag
 
@@ -76,10 +77,10 @@ def _frame(flags: TableFlag, mark_length: int) -> _Frame:
     blank = "?" * mark_length
     table = _message(nft.new_table(layout.TABLE, flags, blank, exclusive=True))
     before, _, after = table.rpartition(blank.encode())
-    *rules, last = render.rules((layout.ANY_MAP,))
+    *rules, last = render.rules((layout.ANY_MAP,), WIDE, frozenset())
     return _Frame(
         before,
-        after + b"".join(_message(step.request) for step in render.chains()),
+        after + b"".join(_message(step.request) for step in render.chains(layout.CHAINS)),
         b"".join(_message(step.request) for step in render.maps((layout.ANY_MAP,))),
         b"".join(_message(step.request) for step in rules)
         + nft.message(last.request, SEQUENCE, acknowledge=True),

@@ -16,24 +16,29 @@ rules exist only while an assignment names destinations of that family)::
     }
 
 Priority −150 is after conntrack (−200), without which a rule silently does nothing, and before
-destination NAT (−100): so destinations are those that the client addressed.
+destination NAT (−100): so destinations are those that the client addressed. What the policy adds to
+narrow helpers is in ``narrowing``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
+from ctherd.dataplane.nftables import narrowing
+from ctherd.dataplane.nftables.narrowing import BaseChain
 from ctherd.model.assignment import AssignmentKey, Destinations, Prefix, family_of
 from ctherd.model.catalog import Family, Protocol
+from ctherd.model.safe_scope import SafeScope
 from ctherd.netlink import nf_tables as nft
 from ctherd.netlink.nf_tables import Element
 
 TABLE: Final = "ctherd"
+_NO_HELPERS: Final[frozenset[str]] = frozenset()
 PRIORITY: Final = -150
-CHAINS: Final[Mapping[str, int]] = {
-    "prerouting": nft.HOOK_PREROUTING,
-    "output": nft.HOOK_OUTPUT,
-}
+CHAINS: Final = (
+    BaseChain("prerouting", nft.HOOK_PREROUTING, PRIORITY),
+    BaseChain("output", nft.HOOK_OUTPUT, PRIORITY),
+)
 
 _MARK_PREFIX: Final = "ctherd "
 # Three adjacent registers make the key. The first one's 4-byte name and its 16-byte name are one
@@ -86,6 +91,30 @@ def maps_for(scopes: Iterable[Destinations]) -> tuple[MapShape, ...]:
     """Return the maps that the destinations of a set of assignments need."""
     needed = {family_of(prefix) for scope in scopes for prefix in scope}
     return tuple(shape for shape in MAPS if shape.family is None or shape.family in needed)
+
+
+def chains(scope: SafeScope) -> tuple[BaseChain, ...]:
+    """Return the chains of our table."""
+    return (*CHAINS, *narrowing.RELATED_CHAINS) if scope.related else CHAINS
+
+
+def helpers_in(keys: Iterable[AssignmentKey], scope: SafeScope) -> frozenset[str]:
+    """Return the helpers of *keys*, as far as the rules of *scope* differ by them."""
+    return frozenset(key.helper for key in keys) if scope.related else _NO_HELPERS
+
+
+def rules(
+    chain: str, shapes: tuple[MapShape, ...], scope: SafeScope, helpers: frozenset[str]
+) -> tuple[tuple[bytes, ...], ...]:
+    """Return the rules of *chain*, as expressions, where these maps and *helpers* are."""
+    assigning = tuple(map(rule_expressions, shapes))
+    if chain == "prerouting":
+        before = narrowing.before_assignment(scope)
+    elif chain == "output":
+        before = ()
+    else:
+        return tuple(each.expressions for each in narrowing.related(scope, helpers))
+    return (*(each.expressions for each in before), *assigning)
 
 
 @cache

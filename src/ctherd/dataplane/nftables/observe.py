@@ -7,15 +7,17 @@ back through the same decoder.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, summarize_address_range
 from typing import Final
 
 from ctherd.dataplane.nftables import layout
 from ctherd.dataplane.nftables.layout import MapShape
+from ctherd.dataplane.nftables.narrowing import BaseChain, without_counts
 from ctherd.dataplane.nftables.render import HelperOn
 from ctherd.model.assignment import AssignmentKey, Destinations, Prefix, collapse
 from ctherd.model.catalog import Family, Protocol
+from ctherd.model.safe_scope import WIDE, SafeScope
 from ctherd.netlink import nf_tables as nft
 from ctherd.netlink import nf_tables_read as read
 from ctherd.netlink.dialogue import Dialogue
@@ -48,8 +50,8 @@ def read_table(dialogue: Dialogue) -> read.Table | None:
     return None if message is None else read.table(message)
 
 
-def read_contents(dialogue: Dialogue, table: read.Table) -> Contents:
-    """Read everything in our table."""
+def read_contents(dialogue: Dialogue, table: read.Table, scope: SafeScope = WIDE) -> Contents:
+    """Read everything in our table, which should be made for *scope*."""
     contents = Contents()
     objects = _read_objects(dialogue, contents)
     shapes = _read_maps(dialogue, contents)
@@ -60,8 +62,8 @@ def read_contents(dialogue: Dialogue, table: read.Table) -> Contents:
     for key, prefixes in targets.items():
         contents.live[key] = collapse(prefixes)
     _check_shapes(list(shapes), contents)
-    intact = _check_chains(dialogue, list(shapes), contents)
-    if table.use != len(layout.CHAINS) + len(shapes) + len(objects):
+    intact = _check_chains(dialogue, tuple(shapes), scope, contents)
+    if table.use != len(layout.chains(scope)) + len(shapes) + len(objects):
         contents.damage.append("the table holds chains, maps or objects that are not planned")
     used = {(key.helper, key.protocol) for key in contents.live}
     contents.damage += [
@@ -185,34 +187,49 @@ def _check_shapes(shapes: list[MapShape], contents: Contents) -> None:
     ]
 
 
-def _check_chains(dialogue: Dialogue, shapes: list[MapShape], contents: Contents) -> bool:
+def _check_chains(
+    dialogue: Dialogue, shapes: tuple[MapShape, ...], scope: SafeScope, contents: Contents
+) -> bool:
     """Check hooks and rules; return false if what is missing makes assignments ineffective."""
     intact = True
-    expected = [_expected(shape) for shape in shapes]
-    for name, hook in layout.CHAINS.items():
-        message = dialogue.ask(Operation.GETCHAIN, nft.chain_name(layout.TABLE, name))
-        if message is None or not _is_chain(message, hook):
-            contents.damage.append(f"chain {name} is missing or hooked elsewhere")
-            intact = False
+    helpers = layout.helpers_in(contents.live, scope)
+    for chain in layout.chains(scope):
+        assigns = chain in layout.CHAINS
+        message = dialogue.ask(Operation.GETCHAIN, nft.chain_name(layout.TABLE, chain.name))
+        if message is None or not _is_chain(message, chain):
+            contents.damage.append(f"chain {chain.name} is missing or hooked elsewhere")
+            intact = intact and not assigns
             continue
-        place = nft.rule_place(layout.TABLE, name)
-        rules = [read.rule(each).expressions for each in dialogue.dump(Operation.GETRULE, place)]
-        if rules != expected:
-            contents.damage.append(f"the rules of chain {name} are not as planned")
-            intact = False
+        place = nft.rule_place(layout.TABLE, chain.name)
+        rules = [
+            without_counts(read.rule(each).expressions)
+            for each in dialogue.dump(Operation.GETRULE, place)
+        ]
+        if rules != _expected(layout.rules(chain.name, shapes, scope, helpers)):
+            contents.damage.append(f"the rules of chain {chain.name} are not as planned")
+            # Rules of a table that was made before the policy narrowed helpers do assign.
+            intact = intact and (not assigns or rules == [*map(_expected_rule, shapes)])
     return intact
 
 
-def _is_chain(message: Message, hook: int) -> bool:
+def _is_chain(message: Message, chain: BaseChain) -> bool:
     found = read.chain(message)
     return (found.hook, found.priority, found.type, found.policy) == (
-        hook,
-        layout.PRIORITY,
+        chain.hook,
+        chain.priority,
         "filter",
         nft.POLICY_ACCEPT,
     )
 
 
-@cache
-def _expected(shape: MapShape) -> tuple[read.Expression, ...]:
-    return tuple(read.expression(raw) for raw in layout.rule_expressions(shape))
+def _expected(rules: tuple[tuple[bytes, ...], ...]) -> list[tuple[read.Expression, ...]]:
+    return [_decoded(rule) for rule in rules]
+
+
+def _expected_rule(shape: MapShape) -> tuple[read.Expression, ...]:
+    return _decoded(layout.rule_expressions(shape))
+
+
+@lru_cache(maxsize=1024)
+def _decoded(rule: tuple[bytes, ...]) -> tuple[read.Expression, ...]:
+    return tuple(read.expression(raw) for raw in rule)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ctherd.dataplane.nftables import layout
 from ctherd.dataplane.nftables.render import Delta, HelperOn
 from ctherd.model.observation import Live, Ownership
+from ctherd.model.safe_scope import WIDE, SafeScope
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netns.directory import Namespace
 from ctherd.plan.diff import Change
@@ -17,12 +18,14 @@ class Place:
 
     While *guarded* holds nobody else can change the table, so it is true at any generation. Only a
     table made with the guard in mind is *claimable*; any other has to be made anew to be guarded.
-    Shape: *live* is replaced, never changed; *users* of each object are counted when a table that
+    Shape: *scope* is what the table was, or will be, made for; *live* is replaced, never changed;
+    *users* of each object are counted when a table that
     stays is first changed, and kept up to date from then on.
     """
 
     namespace: Namespace
     dialogue: Dialogue
+    scope: SafeScope = WIDE
     generation: int = 0
     told: int = 0
     ownership: Ownership = Ownership.ABSENT
@@ -37,6 +40,11 @@ class Place:
         self.guarded = guarded
         self.live = live
         self.users = None
+
+    def forget(self) -> None:
+        """Let nothing that was read before count any more."""
+        self.generation = 0
+        self.guarded = False
 
     def delta(self, changes: tuple[Change, ...]) -> Delta:
         """Return what *changes* take out of the table and put into it."""
@@ -66,12 +74,17 @@ class Place:
         self.users = +users  # without the zeros
         self.live = delta.target
 
-    def needs_other_maps(self, delta: Delta) -> bool:
-        """Tell whether the set of maps changes, which only making the table anew can do."""
+    def needs_other_rules(self, delta: Delta) -> bool:
+        """Tell whether maps or rules change, which only making the table anew can do."""
+        if self.scope.related and self._helpers(self.live) != self._helpers(delta.target):
+            return True
         touched = (*delta.removed.values(), *delta.added.values())
         if self.live and not any(touched):
             return False
         return layout.maps_for(self.live.values()) != layout.maps_for(delta.target.values())
+
+    def _helpers(self, live: Live) -> frozenset[str]:
+        return layout.helpers_in(live, self.scope)
 
     def _users(self) -> Counter[HelperOn]:
         if self.users is None:

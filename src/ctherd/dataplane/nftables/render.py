@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from ctherd.dataplane.nftables import layout
 from ctherd.dataplane.nftables.layout import MapShape
+from ctherd.dataplane.nftables.narrowing import BaseChain
 from ctherd.model.assignment import AssignmentKey
 from ctherd.model.catalog import Protocol
 from ctherd.model.observation import Live
+from ctherd.model.safe_scope import WIDE, SafeScope
 from ctherd.netlink import nf_tables as nft
 from ctherd.netlink.nf_tables import Element, Request, TableFlag
 
@@ -46,7 +48,9 @@ class Delta(NamedTuple):
     unused: Sequence[HelperOn]
 
 
-def create(target: Live, tag: str, flags: TableFlag, *, one_by_one: bool) -> list[Step]:
+def create(
+    target: Live, tag: str, flags: TableFlag, scope: SafeScope, *, one_by_one: bool
+) -> list[Step]:
     """Return the steps that make the whole table for *target*.
 
     The table's creation is exclusive: if there is one already, nothing happens (EEXIST), which is
@@ -57,20 +61,22 @@ def create(target: Live, tag: str, flags: TableFlag, *, one_by_one: bool) -> lis
     placed = {key: layout.elements(key, scope) for key, scope in target.items()}
     return [
         Step(nft.new_table(layout.TABLE, flags, layout.mark(tag), exclusive=True)),
-        *chains(),
+        *chains(layout.chains(scope)),
         *_objects(dict.fromkeys((key.helper, key.protocol) for key in target), target),
         *maps(shapes),
         *_insert(placed, one_by_one=one_by_one),
-        *rules(shapes),
+        *rules(shapes, scope, layout.helpers_in(target, scope)),
     ]
 
 
-def recreate(target: Live, tag: str, flags: TableFlag, *, one_by_one: bool) -> list[Step]:
+def recreate(
+    target: Live, tag: str, flags: TableFlag, scope: SafeScope, *, one_by_one: bool
+) -> list[Step]:
     """Return the steps that replace the table by one that holds *target* and nothing else.
 
     In one transaction no packet meets a moment without either.
     """
-    made = create(target, tag, flags, one_by_one=one_by_one)
+    made = create(target, tag, flags, scope, one_by_one=one_by_one)
     return [Step(nft.del_table(layout.TABLE)), *made]
 
 
@@ -110,12 +116,9 @@ def _only_in(some: Live, others: Live) -> Placed:
 
 
 @cache
-def chains() -> tuple[Step, ...]:
+def chains(wanted: tuple[BaseChain, ...]) -> tuple[Step, ...]:
     """Return the steps that make our chains."""
-    return tuple(
-        Step(nft.new_base_chain(layout.TABLE, name, hook, layout.PRIORITY))
-        for name, hook in layout.CHAINS.items()
-    )
+    return tuple(Step(nft.new_base_chain(layout.TABLE, *each)) for each in wanted)
 
 
 @cache
@@ -135,11 +138,23 @@ def maps(shapes: tuple[MapShape, ...]) -> tuple[Step, ...]:
     )
 
 
-@cache
-def rules(shapes: tuple[MapShape, ...]) -> tuple[Step, ...]:
-    """Return the steps that let both chains look packets up in maps of these *shapes*."""
+def rules(
+    shapes: tuple[MapShape, ...], scope: SafeScope, helpers: frozenset[str]
+) -> tuple[Step, ...]:
+    """Return the steps that fill our chains where these maps and *helpers* are."""
+    if scope is WIDE:
+        return _plain_rules(shapes)
     return tuple(
-        Step(nft.new_rule(layout.TABLE, chain, layout.rule_expressions(shape)))
+        Step(nft.new_rule(layout.TABLE, chain.name, expressions))
+        for chain in layout.chains(scope)
+        for expressions in layout.rules(chain.name, shapes, scope, helpers)
+    )
+
+
+@cache
+def _plain_rules(shapes: tuple[MapShape, ...]) -> tuple[Step, ...]:
+    return tuple(
+        Step(nft.new_rule(layout.TABLE, chain.name, layout.rule_expressions(shape)))
         for chain in layout.CHAINS
         for shape in shapes
     )

@@ -19,6 +19,8 @@ _IMMEDIATE_DREG, _IMMEDIATE_DATA = 1, 2
 _META_DREG, _META_KEY = 1, 2
 _PAYLOAD_DREG, _PAYLOAD_LENGTH = 1, 4
 _CMP_SREG, _CMP_DATA = 1, 3
+_CT_DREG, _CT_KEY, _CT_HELPER = 1, 2, 6
+_FIB_DREG = 1
 _INTERFACE_NAMES: Final = {6, 7}
 _VERDICT, _VERDICT_CODE, _VERDICT_CHAIN = 2, 1, 2
 _JUMPS: Final = {0xFFFFFFFD, 0xFFFFFFFC}
@@ -28,6 +30,8 @@ _PLAIN: Final[dict[str, tuple[tuple[int, ...], frozenset[int]]]] = {
     "meta": ((2, 1, 3), frozenset({1, 3})),
     "payload": ((1, 2, 3, 4), frozenset({1})),
     "cmp": ((1, 2, 3), frozenset({1})),
+    "ct": ((1, 2), frozenset({1})),
+    "fib": ((1, 2, 3), frozenset({1})),
 }
 _KNOWN_TO_KERNEL: Final = {
     *("bitwise", "byteorder", "ct", "dynset", "exthdr", "fib", "hash", "limit", "log", "lookup"),
@@ -112,6 +116,11 @@ def _follow_registers(
         references.fill(inner[_META_DREG].number, 16 if is_name else 4)
     elif name == "payload":
         references.fill(inner[_PAYLOAD_DREG].number, inner[_PAYLOAD_LENGTH].number)
+    elif name == "ct":
+        is_helper = inner[_CT_KEY].number == _CT_HELPER
+        references.fill(inner[_CT_DREG].number, 16 if is_helper else 4)
+    elif name == "fib":
+        references.fill(inner[_FIB_DREG].number, 4)
     elif name == "cmp":
         value = inner[_CMP_DATA].nested()[1].payload
         references.check_filled(inner[_CMP_SREG].number, len(value), blamed)
