@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NewType
+from typing import Final, NewType
 
 from ctherd.errors import InvalidDeclaration
 from ctherd.model.assignment import (
@@ -19,6 +19,9 @@ from ctherd.model.catalog import Protocol
 
 RouterId = NewType("RouterId", str)
 NetnsName = NewType("NetnsName", str)
+
+# A member of an enumeration is looked up by a call of Python: too slow for each of a thousand.
+_USUALLY: Final = OnRevoke.DETACH
 
 HOST = NetnsName("host")
 """The name that stands for the namespace in which ctherd itself runs."""
@@ -48,10 +51,15 @@ class Document:
         # promised.
         desired = {each.key: each.destinations for each in self.assignments.values()}
         object.__setattr__(self, "desired", desired)
-        given = self.assignments.values()
-        unusual = {e.key: e.on_revoke for e in given if e.on_revoke is not OnRevoke.DETACH}
-        object.__setattr__(self, "on_revoke", unusual)
-        object.__setattr__(self, "adopting", frozenset(e.key for e in given if e.adopt_flows))
+        # One pass over all for what hardly any has.
+        unusual = [
+            each
+            for each in self.assignments.values()
+            if each.on_revoke is not _USUALLY or each.adopt_flows
+        ]
+        ends = {each.key: each.on_revoke for each in unusual if each.on_revoke is not _USUALLY}
+        object.__setattr__(self, "on_revoke", ends)
+        object.__setattr__(self, "adopting", frozenset(e.key for e in unusual if e.adopt_flows))
 
 
 def document(router: str, netns: str, assignments: Iterable[Assignment]) -> Document:
