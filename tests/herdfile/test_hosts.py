@@ -32,3 +32,11 @@ class TestHosts:
         with pytest.raises(InvalidDeclaration, match=r"line 3.*host|host.*line 3|:3:") as caught:
             parse_herd(self.TEXT, "h")
         assert "--server" in str(caught.value)
+
+    @pytest.mark.parametrize("option", ["on_revoke: kill", "adopt_flows: true"])
+    def test_what_a_server_does_not_hand_on(self, option: str) -> None:
+        """It is refused, instead of being lost on the way."""
+        helpers = f"[{{helper: ftp, protocol: tcp, port: 21, {option}}}]"
+        text = self.TEXT.replace("helpers: []", f"helpers: {helpers}", 1)
+        with pytest.raises(InvalidDeclaration, match="does not hand this on"):
+            parse_herd(text, "h", of_hosts=True)

@@ -38,6 +38,21 @@ class TestMeaning:
         ]
         assert core.assignments == {}
 
+    def test_what_shall_happen_to_flows(self) -> None:
+        """Detached and not adopted, unless it is said otherwise."""
+        (edge,) = parse(
+            f"{HEAD}"
+            "    - {helper: ftp, protocol: tcp, port: 21}\n"
+            "    - {helper: sip, protocol: udp, port: 5060, on_revoke: kill}\n"
+            "    - {helper: irc, protocol: tcp, port: 6667, on_revoke: detach, adopt_flows: true}\n"
+            "    - {helper: tftp, protocol: udp, port: 69, on_revoke: leave, adopt_flows: false}\n"
+        )
+        assert {str(key): how.value for key, how in edge.on_revoke.items()} == {
+            "udp/5060 sip": "kill",
+            "udp/69 tftp": "leave",
+        }
+        assert [str(key) for key in edge.adopting] == ["tcp/6667 irc"]
+
     def test_an_explicitly_empty_file_is_legal(self) -> None:
         """No router shall have any helper: said aloud, it is a desire like any other."""
         assert parse("version: 1\nrouters: []\n") == ()

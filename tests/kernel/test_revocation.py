@@ -23,6 +23,8 @@ FTP: dict[str, Any] = {"helper": "ftp", "protocol": "tcp", "port": 21}
 OTHER_FTP: dict[str, Any] = {"helper": "ftp", "protocol": "tcp", "port": 2121}
 TFTP: dict[str, Any] = {"helper": "tftp", "protocol": "udp", "port": 69}
 
+ELSEWHERE = "203.0.113.99"
+
 FAMILIES = pytest.mark.parametrize("family", list(Family))
 
 
@@ -151,6 +153,66 @@ def _received(data: socket.socket) -> int:
     while more := data.recv(65536):
         size += len(more)
     return size
+
+
+@pytest.mark.parametrize("dataplane", ["iptables-nft", "iptables-legacy"])
+@FAMILIES
+def test_it_is_the_same_with_iptables(
+    lab: Lab, host: Host, router: Namespace, dataplane: str, family: Family
+) -> None:
+    """Our own chain is nobody's rival, also where it goes on assigning the helper elsewhere."""
+    with configured(host, f'dataplane = "{dataplane}"'):
+        server = lab.net.server.address(family)
+        apply(host, router, FTP, OTHER_FTP)
+        with control(lab, family) as ftp, control(lab, family, 2121):
+            passive(ftp, family)
+            assert witnessed(router) == (2, 1)
+            settled = revoked(apply(host, router, FTP | {"destinations": [ELSEWHERE]}, OTHER_FTP))
+            assert (settled["flows"], settled["expectations"], settled["left"]) == (1, 1, 0)
+            assert witnessed(router) == (1, 0)
+            assert ftp.sendcmd("NOOP").startswith("200")
+        with control(lab, family) as ftp:
+            assert witnessed(router) == (1, 0)
+            kept = FTP | {"destinations": [server], "on_revoke": "kill", "adopt_flows": True}
+            (narrowed, adopted) = apply(host, router, kept, OTHER_FTP)["revoked"]
+            assert (narrowed["action"], narrowed["flows"]) == ("kill", 0)  # as last declared
+            assert (adopted["action"], adopted["left"]) == ("adopt", 0)
+            assert adopted["flows"] >= 1  # what was closed just now is still tracked
+            assert ftp.sendcmd("NOOP").startswith("200")
+            assert witnessed(router) == (2, 0)
+            assert revoked(apply(host, router, OTHER_FTP))["flows"] == 1
+            assert witnessed(router) == (1, 0)
+        apply(host, router)
+
+
+@contextmanager
+def configured(host: Host, line: str) -> Iterator[None]:
+    """Have one more line at the head of the configuration."""
+    config = host.command.directory / "ctherd.toml"
+    before = config.read_text()
+    config.write_text(f"{line}\n{before}")
+    try:
+        yield
+    finally:
+        config.write_text(before)
+
+
+@FAMILIES
+def test_the_kill_switch(lab: Lab, host: Host, router: Namespace, family: Family) -> None:
+    """A helper that the policy withdraws is taken from live flows, as if it was not declared."""
+    apply(host, router, FTP, TFTP)
+    with control(lab, family) as ftp:
+        passive(ftp, family)
+        assert witnessed(router) == (1, 1)
+        host.command.configure(kill=["ftp"])
+        declare(host, router, FTP, TFTP)
+        answer = host.ctherd("apply", "-f", str(host.command.herd), "-o", "json", expect=1)
+        (told,) = json.loads(answer)["routers"]
+        assert [each["rule"] for each in told["denied"]] == ["kill"]
+        settled = revoked(told)
+        assert (settled["flows"], settled["expectations"]) == (1, 1)
+        assert witnessed(router) == (0, 0)
+        assert ftp.sendcmd("NOOP").startswith("200")
 
 
 def test_only_the_destinations_that_went(lab: Lab, host: Host, router: Namespace) -> None:

@@ -426,7 +426,13 @@ def test_a_new_assignment_leaves_open_flows_alone(machine: Machine) -> None:
 def test_adopted_flows_are_let_go(machine: Machine) -> None:
     """Those to this port and destination that have no helper, and no others."""
     helped = flow(machine, at=1)
-    others = [flow(machine, None, port=80), flow(machine, None, server=OTHER), helped]
+    others = [
+        flow(machine, None, port=80),
+        flow(machine, None, server=OTHER),
+        # What a helper expected has its own master, and would be taken for a stranger.
+        flow(machine, None, at=2, master=helped),
+        helped,
+    ]
     flow(machine, None)
     with machine.process() as running:
         running.commit(router(A, adopting(FTP_SCOPED)))
