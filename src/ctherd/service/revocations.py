@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ctherd.errors import CtherdError
+from ctherd.errors import CtherdError, NetnsAbsent
 from ctherd.model.debt import Action, Debt
 from ctherd.model.document import NetnsName
 from ctherd.plan.explain import destinations_in_words
@@ -51,6 +51,8 @@ def add_outcomes(answer: dict[str, Any], outcomes: Mapping[NetnsName, Outcome]) 
     """Say in *answer*, for each of its routers, what came of revoking there."""
     for router in answer["routers"]:
         outcome = outcomes.get(router["netns"])
+        if isinstance(outcome, NetnsAbsent):
+            continue  # and its flows with it
         if isinstance(outcome, CtherdError):
             router["error"] = router["error"] or outcome.as_data()
         else:
