@@ -10,12 +10,13 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, ClassVar, Final, Self
+from typing import IO, ClassVar, Final, Self, TypeVar
 
 from ctherd.errors import CtherdError, PrivilegeMissing
 from ctherd.netns.enter import entered
@@ -47,6 +48,9 @@ class CommandFailed(CtherdError):
     """A program ended with a failure, or not at all; carries what it said."""
 
     code: ClassVar[str] = "command"
+
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +88,8 @@ def run(
     Raises: ToolMissing; CommandFailed if it took longer than *timeout_s*, or, with *check*, if it
     failed; PrivilegeMissing if we may not enter the namespace.
     """
-    started_s = time.monotonic()
     with ExitStack() as stack:
-        # Files in memory, not pipes: nobody has to feed or drain them while the program runs.
-        stdin = subprocess.DEVNULL if input is None else _in_memory(stack, _encoded(input))
-        stdout, stderr = _in_memory(stack), _in_memory(stack)
-        child = _start(argv, netns_fd, env, stdin, stdout, stderr)
-        with _never_left_behind(child):
-            if not _ends(child, timeout_s):
-                raise CommandFailed(f"{_spelled(argv)} did not end within {timeout_s:g} s")
-        said, complained = _all_of(stdout), _all_of(stderr)
-    completed = Completed(
-        tuple(argv), child.returncode, _text(said), _text(complained), time.monotonic() - started_s
-    )
+        completed = _begun(stack, Task(argv, input, env), netns_fd).completed(timeout_s)
     if check and completed.returncode != 0:
         raise CommandFailed(
             f"{_spelled(argv)} failed with {completed.returncode}: {completed.output.strip()}"
@@ -104,29 +97,65 @@ def run(
     return completed
 
 
-def run_together(
-    argvs: Sequence[Sequence[str]], *, timeout_s: float = 10.0, netns_fd: int | None = None
-) -> list[Completed]:
-    """Run programs beside each other, each to its end, and return them in their order.
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A program to run, and what it reads; *env* is added to our own environment."""
 
-    Raises: as ``run``, without *check*; then none of them is left behind.
+    argv: Sequence[str]
+    input: str | bytes | None = None
+    env: Mapping[str, str] | None = None
+
+
+def run_together(
+    tasks: Sequence[Task], *, timeout_s: float = 10.0, netns_fd: int | None = None
+) -> list[Completed | CtherdError]:
+    """Run programs beside each other, each to its end; return what came of each, in their order.
+
+    Shape: what ``run`` raises stands in its program's place; a failure alone is no error.
     """
-    started_s = time.monotonic()
     with ExitStack() as stack:
-        running = []
-        for argv in argvs:
-            stdout, stderr = _in_memory(stack), _in_memory(stack)
-            child = _start(argv, netns_fd, None, subprocess.DEVNULL, stdout, stderr)
-            stack.enter_context(_never_left_behind(child))
-            running.append((tuple(argv), child, stdout, stderr))
-        ended = []
-        for argv, child, stdout, stderr in running:
-            if not _ends(child, timeout_s):
-                raise CommandFailed(f"{_spelled(argv)} did not end within {timeout_s:g} s")
-            said, complained = _text(_all_of(stdout)), _text(_all_of(stderr))
-            taken_s = time.monotonic() - started_s
-            ended.append(Completed(argv, child.returncode, said, complained, taken_s))
-        return ended
+        begun = [_or_error(partial(_begun, stack, each, netns_fd)) for each in tasks]
+        return [
+            each if isinstance(each, CtherdError) else _or_error(partial(each.completed, timeout_s))
+            for each in begun
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A program on its way, with files in memory for what it says."""
+
+    argv: tuple[str, ...]
+    child: "subprocess.Popen[bytes]"
+    stdout: int
+    stderr: int
+    since_s: float
+
+    def completed(self, timeout_s: float) -> Completed:
+        with _never_left_behind(self.child):
+            if not _ends(self.child, timeout_s):
+                raise CommandFailed(f"{_spelled(self.argv)} did not end within {timeout_s:g} s")
+        said, complained = _text(_all_of(self.stdout)), _text(_all_of(self.stderr))
+        taken_s = time.monotonic() - self.since_s
+        return Completed(self.argv, self.child.returncode, said, complained, taken_s)
+
+
+def _begun(stack: ExitStack, task: Task, netns_fd: int | None) -> _Begun:
+    since_s = time.monotonic()
+    # Files in memory, not pipes: nobody has to feed or drain them while the program runs.
+    given = task.input
+    stdin = subprocess.DEVNULL if given is None else _in_memory(stack, _encoded(given))
+    stdout, stderr = _in_memory(stack), _in_memory(stack)
+    child = _start(task.argv, netns_fd, task.env, stdin, stdout, stderr)
+    stack.enter_context(_never_left_behind(child))
+    return _Begun(tuple(task.argv), child, stdout, stderr, since_s)
+
+
+def _or_error(act: Callable[[], _Result]) -> _Result | CtherdError:
+    try:
+        return act()
+    except CtherdError as error:
+        return error
 
 
 def spawn(

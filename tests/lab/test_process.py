@@ -2,12 +2,13 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from ctherd import process
-from ctherd.process import CommandFailed, ToolMissing
+from ctherd.process import CommandFailed, Completed, Task, ToolMissing
 
 READ_AND_EXIT_4 = "import sys; print('hi', flush=True); sys.stdin.read(); sys.exit(4)"
 
@@ -78,3 +79,34 @@ def test_a_child_has_ended_after_its_context() -> None:
     assert willing.returncode() == -15
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
+
+
+def test_programs_beside_each_other_do_not_harm_each_other() -> None:
+    """One is missing, one fails, one takes too long, one is fed: each gets what it came to."""
+    missing, failed, slow, fed = process.run_together(
+        [
+            Task(["ctherd-no-such-program"]),
+            Task(["sh", "-c", "echo no >&2; exit 3"]),
+            Task(["sleep", "60"]),
+            Task(["sh", "-c", 'cat; printf "$WORD"'], "given ", {"WORD": "known"}),
+        ],
+        timeout_s=1.0,
+    )
+    assert isinstance(missing, ToolMissing)
+    assert isinstance(failed, Completed)
+    assert (failed.returncode, failed.stderr) == (3, "no\n")
+    assert isinstance(slow, CommandFailed)
+    assert isinstance(fed, Completed)
+    assert (fed.returncode, fed.stdout) == (0, "given known")
+
+
+def test_programs_beside_each_other_take_as_long_as_the_longest() -> None:
+    """Neither waits for the other: each would wait for ever, were it not for the other's file."""
+    with tempfile.TemporaryDirectory() as at:
+        meet = 'touch "$1"; until test -e "$2"; do :; done'
+        tasks = [
+            Task(["sh", "-c", meet, "sh", f"{at}/{mine}", f"{at}/{other}"])
+            for mine, other in (("a", "b"), ("b", "a"))
+        ]
+        ended = process.run_together(tasks, timeout_s=10.0)
+    assert [each.returncode for each in ended if isinstance(each, Completed)] == [0, 0]

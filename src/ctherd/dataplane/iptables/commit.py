@@ -9,7 +9,7 @@ none, and what is read back afterwards decides.
 
 import errno
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from typing import Final
 
 from ctherd.dataplane.iptables import kernel as kernels
@@ -40,6 +40,10 @@ _RESTORES: Final = 2
 
 _UNEXPLAINED: Final = 3
 """So many failures that nobody is to blame for: iptables-legacy says of a lost race just this."""
+
+
+_Answer = Listing | Complaint | CtherdError
+"""What comes of one restore."""
 
 
 class _SomebodyWasFaster(Exception):
@@ -84,9 +88,10 @@ class Commit:
         everything = self._after_changes()
         clashing = clashes(everything, [each.key for each in self._transaction.changes])
         self._target = {key: each for key, each in everything.items() if key not in clashing}
-        unfinished = [error for family in Family if (error := self._try_to_bring(family))]
-        if unfinished:
-            raise unfinished[0]
+        unfinished = self._bring_both()
+        for family in Family:
+            if family in unfinished:
+                raise unfinished[family]
         if self._errors and all(side.empty for side in self._place.sides.values()):
             raise self._errors[0]
         self._place.missed = 0
@@ -119,16 +124,32 @@ class Commit:
 
     # -- one family ------------------------------------------------------------------------------
 
-    def _try_to_bring(self, family: Family) -> CtherdError | None:
-        """Bring one family to the target; what keeps us from it must not harm the other one."""
-        try:
-            self._bring(family)
-        except CtherdError as error:
-            return error
-        return None
+    def _bring_both(self) -> dict[Family, CtherdError]:
+        """Bring both families to the target, one beside the other; return what keeps us from it.
 
-    def _bring(self, family: Family) -> None:
-        """Bring one family to the target, as far as it lets us, and read back until it is there."""
+        What one family waits for is asked together with what the other does: nearly all the time
+        of a commit is the programs'.
+        """
+        unfinished: dict[Family, CtherdError] = {}
+        ways = {family: self._bring(family) for family in Family}
+        answers: dict[Family, _Answer | None] = dict.fromkeys(Family)
+        while answers:
+            asked: dict[Family, list[Line]] = {}
+            for family, answer in answers.items():
+                try:
+                    asked[family] = ways[family].send(answer)
+                except StopIteration:
+                    pass
+                except CtherdError as error:
+                    unfinished[family] = error  # It must not harm the other one.
+            answers = {**self._kernel.programs.restore_all(self._place.netns_fd, asked)}
+        return unfinished
+
+    def _bring(self, family: Family) -> Generator[list[Line], _Answer | None, None]:
+        """Bring one family to the target, as far as it lets us, and read back until it is there.
+
+        Shape: yields lines to be restored, and is sent what came of it.
+        """
         rebuild = False
         restores = unexplained = 0
         while (side := self._side(family)) is not None:
@@ -140,10 +161,10 @@ class Commit:
                 return
             if restores:
                 self._check_again(side, wanted, restores)
-            try:
-                answer = self._kernel.programs.restore(self._place.netns_fd, family, lines)
-            except CtherdError as error:
-                self._give_up(family, _added(lines), error)
+            answer = yield lines
+            assert answer is not None
+            if isinstance(answer, CtherdError):
+                self._give_up(family, _added(lines), answer)
                 return
             if isinstance(answer, Listing):
                 restores += 1

@@ -19,7 +19,7 @@ from ctherd.dataplane.iptables.variant import TABLE, Variant
 from ctherd.errors import CtherdError, DataplaneError
 from ctherd.model.catalog import Family, Protocol
 from ctherd.ports import Refusal
-from ctherd.process import Completed
+from ctherd.process import Completed, Task
 
 _WAIT_S: Final = "5"
 _TIMEOUT_S: Final = 20.0
@@ -71,15 +71,32 @@ class Programs:
         self, netns_fd: int, families: Sequence[Family]
     ) -> dict[Family, Listing | CtherdError]:
         """Return the raw tables of *families*, or what keeps each from being read."""
-        argvs = [[self.variant.program(family, "save"), "-t", TABLE] for family in families]
-        try:
-            ended = process.run_together(argvs, netns_fd=netns_fd, timeout_s=_TIMEOUT_S)
-        except CtherdError:
-            # One at a time: the fault of one is not the other's.
-            return {family: _or_error(partial(self.save, netns_fd, family)) for family in families}
+        tasks = [Task([self.variant.program(each, "save"), "-t", TABLE]) for each in families]
+        ended = process.run_together(tasks, netns_fd=netns_fd, timeout_s=_TIMEOUT_S)
         return {
-            family: _or_error(partial(_listing, each))
+            family: each if isinstance(each, CtherdError) else _or_error(partial(_listing, each))
             for family, each in zip(families, ended, strict=True)
+        }
+
+    def restore_all(
+        self, netns_fd: int, asked: Mapping[Family, Sequence[Line]]
+    ) -> dict[Family, Listing | Complaint | CtherdError]:
+        """Carry out the lines of each family as one, both beside each other.
+
+        Shape: returns each raw table as it is then, or what keeps us from it.
+        """
+        tasks = [
+            Task(
+                [self.variant.program(family, "restore"), "--noflush", "--wait", _WAIT_S],
+                restore_input(lines),
+                self.environment,
+            )
+            for family, lines in asked.items()
+        ]
+        ended = process.run_together(tasks, netns_fd=netns_fd, timeout_s=_TIMEOUT_S)
+        return {
+            family: each if isinstance(each, CtherdError) else _answer(each, asked[family])
+            for family, each in zip(asked, ended, strict=True)
         }
 
     def restore(self, netns_fd: int, family: Family, lines: Sequence[Line]) -> Listing | Complaint:
@@ -87,17 +104,10 @@ class Programs:
 
         Raises: ToolMissing; CommandFailed.
         """
-        completed = process.run(
-            [self.variant.program(family, "restore"), "--noflush", "--wait", _WAIT_S],
-            input=restore_input(lines),
-            netns_fd=netns_fd,
-            env=self.environment,
-            check=False,
-            timeout_s=_TIMEOUT_S,
-        )
-        if completed.returncode == 0:
-            return listing.parse(completed.stdout)
-        return _complaint(completed, lines)
+        answer = self.restore_all(netns_fd, {family: lines})[family]
+        if isinstance(answer, CtherdError):
+            raise answer
+        return answer
 
     def try_helper(
         self, netns_fd: int, family: Family, helper: str, protocol: Protocol
@@ -129,6 +139,12 @@ def _listing(completed: Completed) -> Listing:
     if f"*{TABLE}\n" not in completed.stdout:
         raise _failed(name, f"does not show table {TABLE}: {completed.output.strip()}")
     return listing.parse(completed.stdout)
+
+
+def _answer(completed: Completed, lines: Sequence[Line]) -> Listing | Complaint:
+    if completed.returncode == 0:
+        return listing.parse(completed.stdout)
+    return _complaint(completed, lines)
 
 
 def _complaint(completed: Completed, lines: Sequence[Line]) -> Complaint:
