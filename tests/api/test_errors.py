@@ -162,8 +162,8 @@ async def test_a_duplicate_is_refused_on_create_and_on_update(client: Client) ->
 
 
 async def test_the_same_helper_on_another_router_is_no_duplicate(client: Client) -> None:
-    for _ in range(2):
-        await client.helper((await client.router())["id"])
+    one, other = [await client.helper((await client.router())["id"]) for _ in range(2)]
+    assert one["id"] != other["id"]
 
 
 async def test_an_alias_and_the_kernels_name_are_the_same_helper(client: Client) -> None:

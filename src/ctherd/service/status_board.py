@@ -15,6 +15,7 @@ it is about stands beside it, for those who may.
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -167,7 +168,7 @@ class StatusBoard:
         return known[1]
 
 
-class _View:
+class _View(ABC):
     """What is known of all helpers of a router in one place."""
 
     def __init__(self, host: HostName) -> None:
@@ -178,8 +179,8 @@ class _View:
         for family in families_of(assignment.key, assignment.destinations):
             yield self._family(assignment, family)
 
-    def _family(self, assignment: Assignment, family: Family) -> FamilyStatus:
-        raise NotImplementedError
+    @abstractmethod
+    def _family(self, assignment: Assignment, family: Family) -> FamilyStatus: ...
 
 
 class _Plain(_View):
