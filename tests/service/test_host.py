@@ -15,7 +15,8 @@ from ctherd.model.assignment import Assignment, AssignmentId
 from ctherd.model.catalog import Protocol
 from ctherd.model.document import Document, NetnsName, document
 from ctherd.plan.safety import Limits
-from ctherd.service.host import HostService, changes
+from ctherd.service.host import HostService
+from ctherd.service.host_answers import changes
 from ctherd.testing.kernel import FakeKernel
 from ctherd.testing.netns_directory import FakeNetnsDirectory
 

@@ -11,22 +11,24 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from ctherd import systemd
 from ctherd.agent import control
 from ctherd.agent.files import NetnsWatch
 from ctherd.agent.kernel_events import KernelEvents
 from ctherd.agent.patience import Patience
+from ctherd.agent.queue import Queue
 from ctherd.agent.revocations import Revocations
 from ctherd.agent.source import Source
+from ctherd.agent.telling import log_changes
 from ctherd.errors import CtherdError, JournalError, NetnsAbsent
 from ctherd.model.document import Document, NetnsName
 from ctherd.netns.directory import NetnsDirectory
-from ctherd.plan.explain import why
 from ctherd.ports import Revoked
 from ctherd.reconcile.reconciler import Report
-from ctherd.service.host import Answer, HostService
+from ctherd.service.host import HostService
+from ctherd.service.host_answers import Answer
 from ctherd.service.revocations import Outcome, add_outcomes, in_words, revoked_as_data
 
 _log: Final = logging.getLogger("ctherd.agent")
@@ -36,17 +38,6 @@ _BATCH: Final = 256
 
 _DIRECTORY_POLL_S: Final = 1.0
 _JOURNAL_RETRY_S: Final = 1.0
-
-
-class QueueDepth(NamedTuple):
-    """How many netns are to be looked at.
-
-    Shape: *due* are looked at as soon as the agent comes to it; *waiting* ones failed, or are
-    fought over, and are left alone for a while.
-    """
-
-    due: int
-    waiting: int
 
 
 class Observer(Protocol):
@@ -107,12 +98,11 @@ class Agent:
         self._observer = observer
         self._keeper = keeper
         self._announce = announce
-        self._due: dict[NetnsName, float] = {}
         self._drift_since: dict[NetnsName, float] = {}
         self._revocations = Revocations(self._reconciler, service.revoker, self._on_revoked)
+        self.queue = Queue(self._work, self._revocations.holds)
         self._failing = Patience(0.05, 30.0)
         self._fought_over = Patience(0.0, 5.0)
-        self._wakeup: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self._interval_changed = asyncio.Event()
         # Where the dataplane hears nothing from the kernel, the sweeps find drift.
@@ -160,12 +150,6 @@ class Agent:
             self._namespaces.close()
             self._events.close()
             _log.info("ended; the kernel stays as it is")
-
-    def queue(self) -> QueueDepth:
-        """Say how much there is to do."""
-        now_s = time.monotonic()
-        due = sum(due_s <= now_s for due_s in self._due.values())
-        return QueueDepth(due, len(self._due) - due)
 
     async def _end_of(self, background: list[asyncio.Task[None]]) -> None:
         """Wait for the signal, or for a task that fails: that is a bug, and ends the agent."""
@@ -218,11 +202,11 @@ class Agent:
             return  # our own commit, or one before it: it is known already
         now_s = time.monotonic()
         self._drift_since.setdefault(netns, now_s)
-        self._look_at(netns, self._fought_over.delay_s(netns, now_s))
+        self.queue.put(netns, self._fought_over.delay_s(netns, now_s))
 
     def _on_gone(self, netns: NetnsName) -> None:
         if netns in self._reconciler.entries:
-            self._look_at(netns)
+            self.queue.put(netns)
 
     def _on_netns(self, netns: NetnsName, came: bool) -> None:
         if not came:
@@ -233,57 +217,38 @@ class Agent:
         if netns not in self._reconciler.entries:
             return
         self._failing.reset(netns)
-        self._look_at(netns)
+        self.queue.put(netns)
 
     def _look_at_once(self, names: Iterable[NetnsName]) -> None:
         for netns in names:
             self._fought_over.reset(netns)
             self._failing.reset(netns)
-            self._look_at(netns)
+            self.queue.put(netns)
 
     def look_everywhere(self) -> None:
         """Observe every netns again."""
         for netns in self._reconciler.entries:
-            self._look_at(netns)
-
-    def _look_at(self, netns: NetnsName, delay_s: float = 0.0) -> None:
-        due_s = time.monotonic() + delay_s
-        if due_s < self._due.get(netns, float("inf")):
-            self._due[netns] = due_s
-            self._wake()
-
-    def _wake(self) -> None:
-        due_s = [at for netns, at in self._due.items() if not self._revocations.holds(netns)]
-        if not due_s:
-            return
-        loop = asyncio.get_running_loop()
-        if self._wakeup is not None:
-            self._wakeup.cancel()
-        wait_s = min(due_s) - time.monotonic()
-        self._wakeup = loop.call_later(max(0.0, wait_s), self._work)
+            self.queue.put(netns)
 
     # -- looking and acting ----------------------------------------------------------------------
 
     def _work(self) -> None:
-        now_s = time.monotonic()
-        names = [netns for netns, due_s in self._due.items() if due_s <= now_s][:_BATCH]
-        for netns in names:
-            del self._due[netns]
+        names = self.queue.take(_BATCH)
         if names:
             self._reconcile(names)
-        self._wake()
+        self.queue.wake()
 
     def _reconcile(self, names: Sequence[NetnsName]) -> None:
         began_s = time.monotonic()
         held = {netns for netns in names if self._revocations.holds(netns)}
         names = [netns for netns in names if netns not in held]
-        self._due.update(dict.fromkeys(held, began_s))
+        self.queue.put_back(held)
         try:
             reports = self._reconciler.reconcile(names)
         except JournalError as error:
             _log.error("nothing is changed while the journal cannot be written: %s", error)
             for netns in names:
-                self._look_at(netns, _JOURNAL_RETRY_S)
+                self.queue.put(netns, _JOURNAL_RETRY_S)
             return
         for report in reports:
             self._digest(report)
@@ -300,7 +265,7 @@ class Agent:
             if entry is None or entry.cookie is None:
                 self._events.ignore(netns)
             elif self._is_told and self._events.watch(netns, entry.cookie):
-                self._look_at(netns)  # somebody may have committed before we listened
+                self.queue.put(netns)  # somebody may have committed before we listened
         self._keeper.keep(names)
         self.source.reconciled(names)
 
@@ -311,32 +276,18 @@ class Agent:
                 _log.log(level, "%s: %s", netns, in_words(each))
             self._observer.revoked(outcome)
         self._looked_at([netns])
-        self._wake()
+        self.queue.wake()
 
     def _digest(self, report: Report) -> None:
         if report.error is not None:
             level = logging.INFO if isinstance(report.error, NetnsAbsent) else logging.ERROR
             _log.log(level, "%s: %s", report.router, report.error)
-            self._look_at(report.netns, self._failing.delay_s(report.netns, time.monotonic()))
+            self.queue.put(report.netns, self._failing.delay_s(report.netns, time.monotonic()))
             return
         self._failing.reset(report.netns)
         if report.plan is None:
             return
-        for change in report.plan.changes:
-            _log.info(
-                "%s: %s %s: %s",
-                report.router,
-                change.verb,
-                change.key,
-                why(change, report.plan.holder),
-            )
-        for repair in report.plan.repairs:
-            _log.warning("%s: repaired: %s", report.router, repair)
-        for key, refusal in report.refused.items():
-            _log.error("%s: the kernel refuses %s: %s", report.router, key, refusal.words)
-        for key, families in report.refused_in.items():
-            for family, refusal in families.items():
-                _log.error("%s: %s refuses %s: %s", report.router, family, key, refusal.words)
+        log_changes(report, report.plan)
         since_s = self._drift_since.pop(report.netns, None)
         if since_s is not None and report.plan.touches_kernel:
             took_s = time.monotonic() - since_s

@@ -21,7 +21,7 @@ from ctherd.agent.source import Enforcer
 from ctherd.errors import CtherdError, InvalidDeclaration, NotFound
 from ctherd.model.document import Document, NetnsName
 from ctherd.reconcile.reconciler import Report
-from ctherd.service.host import Answer
+from ctherd.service.host_answers import Answer
 from ctherd.signing.statements import DocumentId, HostDocument, Manifest, Tombstone
 
 _log: Final = logging.getLogger("ctherd.agent")

@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 from ctherd.model.document import Document, NetnsName
 from ctherd.reconcile.reconciler import Report
-from ctherd.service.host import Answer, HostService
+from ctherd.service.host import HostService
+from ctherd.service.host_answers import Answer
 
 
 class Enforcer(Protocol):

@@ -63,7 +63,7 @@ def plan(
 ) -> int:
     """Print what would change and why. Exit: 0 nothing, 2 changes, 1 error."""
     from ctherd.cli import remote, render
-    from ctherd.service.host import changes, worked
+    from ctherd.service.host_answers import changes, worked
 
     config = configured(file=file, own_table=own_table)
     if names_server(asked):
@@ -122,7 +122,7 @@ def apply(
 ) -> int:
     """Make the file true. Exit: 0 all is, 1 with what could not be made true and why."""
     from ctherd.cli import remote, render
-    from ctherd.service.host import worked
+    from ctherd.service.host_answers import worked
 
     config = configured(file=file, own_table=own_table)
 

@@ -136,7 +136,7 @@ async def _run(
     agent: Agent, metrics: Metrics, counting: Callable[[], Coroutine[None, None, None]] | None
 ) -> None:
     """Let the agent work, and count for the metrics beside it, if anybody can see them."""
-    metrics.attach(asyncio.get_running_loop(), agent.queue, agent.source)
+    metrics.attach(asyncio.get_running_loop(), agent.queue.depth, agent.source)
     if counting is None:
         await agent.run()
         return

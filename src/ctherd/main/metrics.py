@@ -13,7 +13,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily
 
-from ctherd.agent.agent import QueueDepth
+from ctherd.agent.queue import QueueDepth
 from ctherd.agent.source import Source
 from ctherd.errors import ConfigurationError
 from ctherd.main.expectations import Expectations

@@ -15,7 +15,7 @@ from ctherd.main.wiring import Host
 from ctherd.model.assignment import AssignmentKey
 from ctherd.model.catalog import Family
 from ctherd.model.document import Document, NetnsName
-from ctherd.service.host import worked
+from ctherd.service.host_answers import worked
 
 Variants = Mapping[Variant, IptablesDataplane]
 

@@ -17,7 +17,7 @@ from ctherd.model.observation import Tag
 from ctherd.model.safe_scope import SafeScope
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netns.directory import NetnsDirectory
-from ctherd.service.host import Answer
+from ctherd.service.host_answers import Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,16 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from ctherd.errors import CtherdError, NetnsAbsent, NotFound, UnsafePlan
+from ctherd.errors import CtherdError, NotFound, UnsafePlan
 from ctherd.guard.decide import Guard
-from ctherd.model.assignment import (
-    Assignment,
-    AssignmentId,
-    AssignmentKey,
-    Destinations,
-    OnRevoke,
-)
+from ctherd.model.assignment import Assignment, AssignmentId, AssignmentKey, OnRevoke
 from ctherd.model.debt import Action, Debt
 from ctherd.model.document import Document, NetnsName, document
 from ctherd.model.safe_scope import SafeScope
 from ctherd.model.status import AssignmentStatus, State
 from ctherd.plan import risk
-from ctherd.plan.diff import Verb
-from ctherd.plan.explain import destinations_in_words, plan_as_data
 from ctherd.plan.revocation import debts
 from ctherd.plan.safety import Danger, Limits, danger
 from ctherd.ports import Dataplane, Journal, Record, Revocation, Revoked, Revoker
@@ -27,6 +19,7 @@ from ctherd.reconcile.entry import Entry
 from ctherd.reconcile.reconciler import Reconciler, Report
 from ctherd.reconcile.renames import renamed
 from ctherd.reconcile.standing import NatMissing, statuses
+from ctherd.service.host_answers import Answer, entry_as_data, report_as_data
 from ctherd.service.revocations import (
     Outcome,
     add_outcomes,
@@ -35,7 +28,6 @@ from ctherd.service.revocations import (
 )
 from ctherd.service.shadow import MemoryJournal, ReadOnlyDataplane
 
-Answer = dict[str, Any]
 LookAround = Callable[[NetnsName, Collection[AssignmentKey]], Answer]
 """Returns flows, expectations, foreign findings, trouble and counters of one netns, where such
 assignments are live, as plain data."""
@@ -150,7 +142,7 @@ class HostService:
         # What is settled has no report, and may yet be denied or refused in part.
         answer: Answer = {
             "routers": [
-                self._as_data(reports.get(netns) or Report(netns, entry.router), entry)
+                report_as_data(reports.get(netns) or Report(netns, entry.router), entry, self.scope)
                 for netns, entry in entries.items()
             ]
         }
@@ -272,7 +264,7 @@ class HostService:
 
     def _planned(self, report: Report, entry: Entry) -> Answer:
         """Return a plan, what it risks, and how many open flows it would touch."""
-        shown = self._as_data(report, entry)
+        shown = report_as_data(report, entry, self.scope)
         shown |= self._risks(report, entry)
         adopting = entry.document.adopting if entry.document is not None else ()
         if not adopting or report.plan is None or entry.cookie is None:
@@ -304,107 +296,22 @@ class HostService:
             warnings.append(f"what else is there cannot be read: {error}")
         return {"warnings": warnings}
 
-    def _as_data(self, report: Report, entry: Entry) -> Answer:
-        error = report.error
-        refused = [
-            {"assignment": str(key), "reason": refusal.words}
-            for key, refusal in {**report.refused, **entry.refused}.items()
-        ]
-        refused += [
-            {"assignment": str(key), "reason": f"{family}: {refusal.words}"}
-            for key, families in {**report.refused_in, **entry.refused_in}.items()
-            for family, refusal in families.items()
-        ]
-        denied = [
-            {
-                "assignment": str(entry.document.assignments[each].key),
-                "reason": str(denial.reason),
-                "rule": denial.rule,
-            }
-            for each, denial in entry.denials.items()
-            if entry.document is not None
-        ]
-        shown: Answer = {
-            "router": report.router,
-            "netns": report.netns,
-            "pending": error.what if isinstance(error, NetnsAbsent) else None,
-            "error": _error(error),
-            "refused": refused,
-            "denied": denied,
-            "adopts": [],
-            "revoked": [],
-            "warnings": [],
-        }
-        if report.plan is None:
-            return shown | {"changes": [], "repairs": [], "claim": False}
-        planned = plan_as_data(report.plan)
-        for change, each in zip(report.plan.changes, planned["changes"], strict=True):
-            after = change.after
-            each["risk"] = None if after is None else self._risk(entry.netns, change.key, after)
-        return shown | planned
-
-    def _risk(self, netns: NetnsName, key: AssignmentKey, destinations: Destinations) -> Answer:
-        found = risk.score(netns, key, destinations, self.scope)
-        return {
-            "points": found.points,
-            "level": found.level.value,
-            "reasons": [f"+{points} {words}" for points, words in found.reasons],
-        }
-
     def _show(self, entry: Entry) -> Answer:
-        observed = entry.observed
-        declared = list(statuses(entry, self._nat_missing))
-        keys = {status.key for status in declared}
-        live = observed.live if observed else {}
-        undeclared = [each for each in {**entry.managed, **live} if each not in keys]
-        shown: Answer = {
-            "router": entry.router,
-            "netns": entry.netns,
-            "declared": entry.document is not None,
-            "guarded": bool(observed and observed.guarded),
-            "error": _error(entry.error),
-            "holder": observed.holder if observed else "",
-            "damage": list(observed.damage) if observed else [],
-            "warnings": [],
-            "owed": [debt_as_data(each) for each in entry.owed],
-            "revoked": revoked_as_data(entry.revoked),
-            "assignments": [
-                {
-                    **_status(status),
-                    "risk": self._risk(entry.netns, status.key, status.destinations),
-                    "desired": destinations_in_words(status.destinations),
-                    "managed": _side(entry.managed.get(status.key)),
-                    "live": _side(live.get(status.key)),
-                }
-                for status in declared
-            ]
-            + [
-                {
-                    "protocol": key.protocol.value,
-                    "port": key.port,
-                    "helper": key.helper,
-                    "status": None,
-                    "reason": "",
-                    "remark": "",
-                    "families": {},
-                    "risk": None,
-                    "desired": None,
-                    "managed": _side(entry.managed.get(key)),
-                    "live": _side(live.get(key)),
-                }
-                for key in undeclared
-            ],
-        }
-        try:
-            around = self._look_around(entry.netns, live) if entry.cookie is not None else {}
-        except (CtherdError, OSError) as error:
-            around = {"unreadable": str(error)}
+        shown = entry_as_data(entry, self.statuses(entry), self.scope)
+        around = self._around(entry)
         if shown["damage"]:
             around.pop("narrowed", None)  # rules are not where they are looked for
-        for status in declared:
-            shown["warnings"] += risk.warnings(status.key, status.destinations)
         shown["warnings"] += around.pop("warnings", [])
         return shown | {"flows": {}, "foreign": [], "narrowed": []} | around
+
+    def _around(self, entry: Entry) -> Answer:
+        if entry.cookie is None:
+            return {}
+        try:
+            live = entry.observed.live if entry.observed is not None else {}
+            return self._look_around(entry.netns, live)
+        except (CtherdError, OSError) as error:
+            return {"unreadable": str(error)}
 
 
 def remembered(record: Record) -> Document:
@@ -426,22 +333,6 @@ def remembered(record: Record) -> Document:
     )
 
 
-def worked(answer: Answer) -> bool:
-    """Tell whether everything that *answer* speaks of could be made true, or is waited for."""
-    return not any(
-        router["error"]
-        or router["refused"]
-        or router["denied"]
-        or any(change["change"] == Verb.CONFLICT.value for change in router["changes"])
-        for router in answer["routers"]
-    )
-
-
-def changes(answer: Answer) -> bool:
-    """Tell whether *answer* speaks of any change."""
-    return any(each["changes"] or each["repairs"] or each["claim"] for each in answer["routers"])
-
-
 def _in_batches(
     work: Callable[[Sequence[NetnsName]], list[Report]], names: Sequence[NetnsName], tell: Tell
 ) -> list[Report]:
@@ -452,32 +343,7 @@ def _in_batches(
     return reports
 
 
-def _status(status: AssignmentStatus) -> Answer:
-    return {
-        "protocol": status.key.protocol.value,
-        "port": status.key.port,
-        "helper": status.key.helper,
-        "status": status.overall.state.value,
-        "reason": status.overall.reason,
-        "remark": status.remark,
-        "families": {
-            family.value: {"status": verdict.state.value, "reason": verdict.reason}
-            for family, verdict in status.families.items()
-        },
-    }
-
-
 def _names(key: AssignmentKey) -> tuple[str, ...]:
     """Return what an assignment may be called on the command line; "" is any."""
     place = f"{key.protocol}/{key.port}"
     return "", place, f"{place}/{key.helper}", key.helper
-
-
-def _side(destinations: Destinations | None) -> str | None:
-    return None if destinations is None else destinations_in_words(destinations)
-
-
-def _error(error: CtherdError | None) -> Answer | None:
-    if error is None or isinstance(error, NetnsAbsent):
-        return None
-    return error.as_data()
