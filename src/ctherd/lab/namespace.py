@@ -55,8 +55,17 @@ class Namespace:
     def set_sysctl(self, name: str, value: int) -> None:
         """Set the sysctl ``net.<name>``, spelled with slashes, of this namespace alone."""
         # Opening it decides which namespace is meant, so no program has to be run for that.
-        with self.opened() as netns_fd, entered(netns_fd):
+        with self.inside():
             Path("/proc/sys/net", name).write_text(f"{value}\n", encoding="ascii")
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Let the calling thread be here; sockets that it makes meanwhile stay here.
+
+        Raises: NetnsAbsent.
+        """
+        with self.opened() as netns_fd, entered(netns_fd):
+            yield
 
     @contextmanager
     def opened(self) -> Iterator[int]:

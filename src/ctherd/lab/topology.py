@@ -7,8 +7,8 @@
 ```
 
 The router masquerades IPv4, and for both families it lets new connections pass to the control
-ports only, from the inside only. So a data connection passes where a helper expected it, and
-nowhere else: in active and in passive mode alike.
+ports only, from the inside only; to itself it lets nothing come but answers. So a data connection
+passes where a helper expected it, and nowhere else: in active and in passive mode alike.
 """
 
 import secrets
@@ -36,11 +36,16 @@ _FIREWALL: Final = """
 add table inet cthlab
 delete table inet cthlab
 table inet cthlab {{
+  chain input {{
+    type filter hook input priority filter; policy drop;
+    ct state established,related accept
+    iifname "lo" accept
+    meta l4proto {{ icmp, ipv6-icmp }} accept
+  }}
   chain forward {{
     type filter hook forward priority filter; policy drop;
     ct state established,related accept
-    iifname "inside" oifname "outside" tcp dport {{ {tcp} }} ct state new accept
-    iifname "inside" oifname "outside" udp dport {{ {udp} }} ct state new accept
+    {accepts}
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat;
@@ -103,8 +108,13 @@ class Topology:
 
     def install_firewall(self) -> None:
         """Load the router's own ruleset, or load it again after somebody flushed it."""
-        tcp, udp = (", ".join(map(str, ports)) for ports in (self.tcp_ports, self.udp_ports))
-        self.router.nft(_FIREWALL.format(tcp=tcp, udp=udp))
+        ports = (("tcp", self.tcp_ports), ("udp", self.udp_ports))
+        accepts = (
+            f'iifname "inside" oifname "outside" {l4} dport {port} ct state new accept'
+            for l4, those in ports
+            for port in those
+        )
+        self.router.nft(_FIREWALL.format(accepts="\n    ".join(accepts)))
 
     def _wire(self) -> None:
         for station in self.stations:

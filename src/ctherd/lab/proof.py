@@ -1,0 +1,150 @@
+"""Prove one case: the exchange fails without the helper, works with it, and fails once revoked.
+
+Each case gets a router of its own. The helper is assigned and taken away by *hands*, which are
+ctherd itself; what they did is judged by the exchange and by the kernel's conntrack, never by what
+they say. In the phase "revoked" the session is the one that worked before, held open over it.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from threading import Event
+from typing import Any, Final, Protocol
+
+from ctherd.errors import CtherdError
+from ctherd.lab.case import Case, ExchangeFailed, Session
+from ctherd.lab.conntrack import Conntrack
+from ctherd.lab.result import CaseResult, Phase, PhaseResult
+from ctherd.lab.topology import Topology
+from ctherd.model.assignment import Assignment, AssignmentId
+from ctherd.model.catalog import Protocol as L4
+from ctherd.model.document import Document, document
+from ctherd.service.host import worked
+
+_ROUTER: Final = "lab"
+
+
+class Hands(Protocol):
+    """ctherd itself, by its real path, with a journal of its own."""
+
+    def apply(self, wanted: Document) -> Mapping[str, Any]:
+        """Make the document true and pay what that owes to live flows; return the whole answer."""
+
+
+Hire = Callable[[str], AbstractContextManager[Hands]]
+"""Has hands for the dataplane of that name."""
+
+
+class NotAssigned(CtherdError):
+    """ctherd did not make true what the lab asked for; carries its answer."""
+
+    code = "not-assigned"
+
+
+class Stopped(CtherdError):
+    """Somebody wants the lab to end."""
+
+    code = "stopped"
+
+
+def prove(case: Case, dataplane: str, hire: Hire, stop: Event) -> CaseResult:
+    """Carry out all phases of *case*; what fails is told by the result.
+
+    Raises: Stopped, with everything gone, soon after *stop* was set.
+    """
+    since_s = time.monotonic()
+    result = CaseResult(case, dataplane, missing=case.missing())
+    if result.missing:
+        return result
+    result = replace(result, versions={each.name: each.version() for each in case.needs})
+    try:
+        with _topology(case) as net, hire(dataplane) as hands, Conntrack.of(net.router) as seen:
+            proof = Proof(case, net, hands, seen, stop)
+            try:
+                proof.run()
+            finally:
+                result = replace(result, phases=tuple(proof.phases), revoked=tuple(proof.revoked))
+    except Stopped:
+        raise
+    except (CtherdError, OSError) as error:
+        result = replace(result, error=f"{type(error).__name__}: {error}")
+    return replace(result, took_s=time.monotonic() - since_s)
+
+
+def _topology(case: Case) -> AbstractContextManager[Topology]:
+    ports = () if case.own_sockets else (case.port,)
+    tcp, udp = (ports, ()) if case.l4 is L4.TCP else ((), ports)
+    return Topology.build(tcp_ports=tcp, udp_ports=udp)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One case under way: *phases* and *revoked* grow while it runs."""
+
+    case: Case
+    net: Topology
+    hands: Hands
+    conntrack: Conntrack
+    stop: Event
+    phases: list[PhaseResult] = field(default_factory=list)
+    revoked: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def run(self) -> None:
+        """See all phases.
+
+        Raises: CtherdError or OSError if the session cannot be had, or ctherd fails; Stopped.
+        """
+        with self.case.open(self.net) as session:
+            self._see(Phase.OFF, session)
+        # Only the first packet of a flow can get a helper, and a client may use its port again.
+        self.conntrack.forget()
+        self._assign()
+        with self.case.open(self.net) as session:
+            self._see(Phase.ON, session)
+            self._revoke()
+            self._see(Phase.REVOKED, session)
+
+    def _see(self, phase: Phase, session: Session) -> None:
+        if self.stop.is_set():
+            raise Stopped("the lab was told to end")
+        case = self.case
+        since_s = time.monotonic()
+        has_worked, words = _tried(session)
+        took_ms = (time.monotonic() - since_s) * 1000
+        self.phases.append(
+            PhaseResult(
+                phase,
+                has_worked,
+                words,
+                took_ms,
+                alive=session.alive(),
+                flows=self.conntrack.flows(case.helper, case.l4, case.port),
+                announced=self.conntrack.announced(case.helper),
+                expected=self.conntrack.expected(case.helper),
+            )
+        )
+
+    def _assign(self) -> None:
+        case = self.case
+        name = AssignmentId(f"{case.l4}/{case.port}/{case.helper}")
+        self._apply(Assignment(name, case.helper, case.l4, case.port))
+
+    def _revoke(self) -> None:
+        (router,) = self._apply()["routers"]
+        self.revoked.extend(router["revoked"])
+        # What was expected before, and announced late.
+        self.conntrack.announced("")
+
+    def _apply(self, *wanted: Assignment) -> Mapping[str, Any]:
+        answer = self.hands.apply(document(_ROUTER, self.net.router.name, wanted))
+        if not worked(dict(answer)):
+            raise NotAssigned(f"ctherd answered {answer}")
+        return answer
+
+
+def _tried(session: Session) -> tuple[bool, str]:
+    try:
+        return True, session.exchange()
+    except ExchangeFailed as error:
+        return False, error.what
