@@ -158,3 +158,16 @@ async def test_a_router_that_changes_hands_is_told_to_whom_it_belongs(tmp_path: 
             server.publisher.change(kept.router, kept.revision, after, "2026-01-01T00:00:00Z")
         )
         assert await becomes(told(red, type="router", router="r1", project="red"))
+
+
+async def test_who_comes_while_the_server_ends_is_let_go() -> None:
+    """A stream that nobody ends would hold the server up."""
+    async with Server(MemoryStore(), new_signer()) as server:
+        early = server.happenings.listen(None, repr_of, sees_places=True)
+        server.happenings.end()
+        late = server.happenings.listen(None, repr_of, sees_places=True)
+        assert (early.mailbox.closed, late.mailbox.closed) == (True, True)
+
+
+def repr_of(event: dict[str, Any]) -> bytes:
+    return repr(event).encode()

@@ -1,6 +1,7 @@
 """Hosts follow their server: declared, changed, moved, withdrawn, over real HTTP."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,10 @@ async def test_a_host_that_never_was_is_forgotten_too(tmp_path: Path) -> None:
     listening = Listening()
     async with Server(MemoryStore(), new_signer()) as server, listening.serve(server):
         await server.declare("r1", [("mistyped", "q1")], FTP)
+        listed = json.loads((await ask(listening.url, "GET", "/v1/hosts")).text)["hosts"]
+        assert [(each["host"], each["alive"], each["routers"]) for each in listed] == [
+            ("mistyped", False, 1)
+        ]
         await server.withdraw("r1")
         assert server.documents.tombstones()
         assert (await ask(listening.url, "DELETE", "/v1/hosts/mistyped")).status == 204

@@ -171,6 +171,22 @@ def test_what_happens_is_watched_live(site: Site, netns: Namespace) -> None:
         assert any("tcp/21 ftp declared" in line for line in seen)
 
 
+def test_a_watch_outlives_the_server(site: Site, netns: Namespace) -> None:
+    """It says that the server went away, and goes on when it is back."""
+    with site.up() as up, site.command.watching("watch") as watching:
+        assert site.url in watching.read_line(10)
+        site.command.end(up)
+        with site.up("--listen", site.url.removeprefix("http://")), site.client() as client:
+            assert site.url in watching.read_line(30)
+            assert "asking again" in watching.complaints()
+            listening = 'ctherd_streams{kind="events"} 1'
+            assert becomes(lambda: listening in client.get("/metrics").text)
+            router = site.router(client, netns.name)
+            said = ""
+            while router not in said:
+                said = watching.read_line(10)
+
+
 def test_a_tenant_watches_his_own_routers(site: Site, netns: Namespace) -> None:
     """He is told the router, and not on which host and in which namespace it is."""
     with site.up(), site.client() as client:

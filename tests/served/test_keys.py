@@ -12,6 +12,11 @@ def keys(site: Site) -> dict[str, str]:
     return {each["key"]: each["state"] for each in rows}
 
 
+def signing(site: Site) -> str:
+    (key,) = (key for key, state in keys(site).items() if state == "signing")
+    return key
+
+
 def change(site: Site, *words: str) -> dict[str, str]:
     site.ctherd("key", *words)
     return keys(site)
@@ -56,6 +61,19 @@ def test_who_knows_an_announced_key_is_shown_at_once(site: Site) -> None:
         assert becomes(lambda: known() == 1)
         change(site, "announce")
         assert becomes(lambda: known() == 2)
+
+
+def test_no_host_is_left_behind_unasked(site: Site) -> None:
+    """A host that was away for the whole rotation would believe nothing any more."""
+    with site.up() as up, site.client() as client:
+        assert becomes(lambda: told(client.get("/v1/hosts"))["hosts"])
+        assert becomes(lambda: told(client.get(f"/v1/hosts/{HERE}"))["host"]["agent"]["keys"])
+        (old,) = keys(site)
+        site.command.end(up)
+    change(site, "rotate")
+    assert f"do not know key {signing(site)}" in site.ctherd("key", "retire", old, expect=1)
+    assert keys(site)[old] == "trusted"
+    assert change(site, "retire", old, "--anyway")[old] == "retired"
 
 
 def test_keys_rotate_while_no_server_runs(site: Site, netns: Namespace) -> None:

@@ -59,9 +59,10 @@ def rotate(output: str) -> int:
 
 @key.command()
 @click.argument("key")
+@click.option("--anyway", is_flag=True, help="Leave hosts behind that know no other key.")
 @output
 @common
-def retire(key: str, output: str) -> int:
+def retire(key: str, anyway: bool, output: str) -> int:
     """Let no agent trust KEY any more.
 
     An agent that was away since before the rotation knows no other key: give it the keys anew.
@@ -69,7 +70,7 @@ def retire(key: str, output: str) -> int:
     from ctherd.main import keys
     from ctherd.signing.envelope import KeyId
 
-    return _done(*keys.retire(_directory(), KeyId(key)), output)
+    return _done(*keys.retire(_directory(), KeyId(key), anyway=anyway), output)
 
 
 def _directory() -> Path:

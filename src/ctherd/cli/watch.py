@@ -18,19 +18,43 @@ _COLOURS = {"active": "green", "pending": "yellow", "partial": "yellow"}
 @output
 @common
 def watch(asked: "Asked", project: str, output: str) -> int:
-    """Follow declarations, statuses, drift and repairs live, until interrupted."""
-    import json
+    """Follow declarations, statuses, drift and repairs live, until interrupted.
 
+    A server that goes away is asked again until it is back: what happened meanwhile is not told.
+    """
+    import time
+
+    from ctherd.agent.backoff import Backoff
+    from ctherd.client.refusals import ServerAway
+
+    backoff = Backoff(0.5, 15.0)
     with connected(asked, configured()) as connection:
         query = {"project": project} if project else {}
-        for event in connection.lines("/v1/events", query=query):
-            if output == "json":
-                click.echo(json.dumps(event))
-            elif event["type"] == "in-sync":
-                click.echo(f"watching {connection.url}")
-            elif event["type"] != "heartbeat":
-                click.echo(f"{event['when']} {_words(event)}")
-    raise click.ClickException("the server ended the stream: it stops, or we were too slow")
+        once = False
+        while True:
+            try:
+                for event in connection.lines("/v1/events", query=query):
+                    once = True
+                    backoff.reset()
+                    _tell(event, connection.url, output)
+                why = "the server ended the stream: it stops, or we were too slow"
+            except ServerAway as error:
+                if not once:
+                    raise
+                why = str(error)
+            click.echo(f"{why}; asking again", err=True)
+            time.sleep(backoff.wait_s())
+
+
+def _tell(event: dict[str, Any], url: str, output: str) -> None:
+    import json
+
+    if output == "json":
+        click.echo(json.dumps(event))
+    elif event["type"] == "in-sync":
+        click.echo(f"watching {url}")
+    elif event["type"] != "heartbeat":
+        click.echo(f"{event['when']} {_words(event)}")
 
 
 def _words(event: dict[str, Any]) -> str:

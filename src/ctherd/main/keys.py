@@ -15,7 +15,7 @@ from ctherd.errors import Busy, CtherdError, InvalidDeclaration
 from ctherd.main.core import Core, opened_core
 from ctherd.service.feed import CURRENT_KEYS
 from ctherd.service.moments import utc_now
-from ctherd.service.records import read_envelope
+from ctherd.service.records import HOSTS, read_envelope
 from ctherd.service.server_keys import SIGNED, signed_by
 from ctherd.signing.envelope import KeyId
 from ctherd.signing.key_file import KEY_FILE, change_ring, load_ring
@@ -26,6 +26,13 @@ from ctherd.store.sqlite import STORE_FILE
 
 _PATIENCE_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.2
+
+
+class HostsLeftBehind(CtherdError):
+    """Hosts would be left that believe no key of the server."""
+
+    code = "hosts-left-behind"
+
 
 Step = Callable[[KeyRing], KeyRing]
 
@@ -46,12 +53,40 @@ def rotate(directory: Path) -> tuple[KeyRing, bool]:
     return asyncio.run(_change(directory, lambda ring: ring.rotate(utc_now())))
 
 
-def retire(directory: Path, key: KeyId) -> tuple[KeyRing, bool]:
+def retire(directory: Path, key: KeyId, *, anyway: bool = False) -> tuple[KeyRing, bool]:
     """Let nobody trust *key* any more, which nothing in the store is signed with.
 
-    Raises: as announce; NotFound.
+    Shape: *anyway* means that hosts may be left behind which know no other key.
+    Raises: as announce; NotFound; HostsLeftBehind, with nothing changed.
     """
-    return asyncio.run(_change(directory, lambda ring: ring.retire(key), unneeded=key))
+    return asyncio.run(_retire(directory, key, anyway=anyway))
+
+
+async def _retire(directory: Path, key: KeyId, *, anyway: bool) -> tuple[KeyRing, bool]:
+    if not anyway and (directory / STORE_FILE).exists():
+        signing = load_ring(directory / KEY_FILE).signing.id
+        if behind := await _ignorant_of(signing, directory / STORE_FILE):
+            raise HostsLeftBehind(
+                f"{len(behind)} hosts do not know key {signing}, which signs now: {behind[0]} …",
+                cure="wait until they were there, forget those that are gone (DELETE /v1/hosts/…), "
+                "or say --anyway and give them server-keys.json anew",
+            )
+    return await _change(directory, lambda ring: ring.retire(key), unneeded=key)
+
+
+async def _ignorant_of(key: KeyId, store: Path) -> list[str]:
+    """Return the hosts whose agents said last that they do not trust *key*."""
+    reader = Reader(store)
+    try:
+        snapshot = await reader.snapshot((HOSTS,))
+        hosts = [each async for page in snapshot.pages for each in page]
+    finally:
+        await reader.close()
+    return [
+        each.key.removeprefix(HOSTS)
+        for each in hosts
+        if key not in json.loads(each.value).get("agent", {}).get("keys", ())
+    ]
 
 
 async def _change(

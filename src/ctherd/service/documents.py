@@ -57,6 +57,10 @@ class Documents:
         """Follow the mirror no longer."""
         self._stop()
 
+    def hosts(self) -> Collection[HostName]:
+        """Return every host that has anything."""
+        return self._of_host.keys()
+
     def of_host(self, host: HostName) -> Mapping[DocumentId, Filed]:
         """Return all that *host* has."""
         return self._of_host.get(host, {})

@@ -59,6 +59,7 @@ class Happenings:
         self._mirror = mirror
         self._book = book
         self._listeners: set[Listener] = set()
+        self._ended = False
         self._routers: dict[RouterId, Router] = {}
         self._statuses: dict[str, Plain] = {}
         self._beating: asyncio.Task[None] | None = None
@@ -76,7 +77,8 @@ class Happenings:
         return len(self._listeners)
 
     def end(self) -> None:
-        """Let every listener go."""
+        """Let every listener go, now and from now on: an HTTP server waits for them to stop."""
+        self._ended = True
         for listener in self._listeners:
             listener.mailbox.close()
 
@@ -95,6 +97,8 @@ class Happenings:
             self._look()
         listener = Listener(project, frame, sees_places)
         self._listeners.add(listener)
+        if self._ended:
+            listener.mailbox.close()
         return listener
 
     def leave(self, listener: Listener) -> None:

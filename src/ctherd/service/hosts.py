@@ -112,9 +112,10 @@ class Hosts:
         return sum(map(self.is_alive, self.names()))
 
     def names(self) -> list[HostName]:
-        """Return every host that anybody ever heard of, in order."""
+        """Return every host that was ever heard, or that anything is placed on, in order."""
         known = {HostName(each.key.removeprefix(HOSTS)) for each in self._mirror.under(HOSTS)}
-        return sorted(known | self._until.keys() | set(self._feed.hosts()))
+        heard = self._until.keys() | set(self._feed.hosts())
+        return sorted(known | heard | set(self._documents.hosts()))
 
     def seen(self, host: HostName) -> None:
         """Its agent spoke to this server just now."""
@@ -127,11 +128,11 @@ class Hosts:
 
         Raises: NotFound.
         """
-        if not self.is_known(host) and not self._feed.is_watched_by(host):
-            raise NotFound(f"no agent ever called itself {host!r}")
+        documents = self._documents.of_host(host).values()
+        if not (self.is_known(host) or self._feed.is_watched_by(host) or documents):
+            raise NotFound(f"no agent ever called itself {host!r}, and nothing was placed there")
         stored = self._mirror.get(f"{HOSTS}{host}")
         facts = _read(stored.value) if stored is not None else {}
-        documents = self._documents.of_host(host).values()
         tombstones = [each for each in documents if each.kind == TOMBSTONE]
         refused = [
             {"router": each["router"], "netns": each["netns"], "reason": each["refused"]}
