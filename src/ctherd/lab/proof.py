@@ -20,7 +20,7 @@ from ctherd.lab.topology import Topology
 from ctherd.model.assignment import Assignment, AssignmentId
 from ctherd.model.catalog import Protocol as L4
 from ctherd.model.document import Document, document
-from ctherd.service.host import worked
+from ctherd.service.host_answers import worked
 
 _ROUTER: Final = "lab"
 
