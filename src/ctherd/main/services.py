@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 
 from prometheus_client import CollectorRegistry
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ctherd.api.app import Parts, build
@@ -73,66 +74,100 @@ async def opened_services(
 
     Raises: ConfigurationError.
     """
-    mirror, committer, keys = core.mirror, core.committer, core.keys
-    policy = Policy(options.policy_file)
-    limits = _limits(options.limits)
+    policy, limits = Policy(options.policy_file), _limits(options.limits)
     async with AsyncExitStack() as stack:
         identity = _identity(core, options, stack)
-        book = RouterBook(mirror, keys.verifier)
-        slots = Slots(mirror)
-        documents = Documents(mirror)
-        for each in (book, slots, documents):
-            stack.callback(each.close)
-        feed = Feed(mirror, keys.epoch, keys.signer, keys.verifier)
-        hosts = Hosts(core.store, mirror, documents, feed, server=core.server)
-        board = StatusBoard(mirror, documents, hosts, keys.epoch)
-        stack.callback(board.close)
-        reports = Reports(core.store, mirror, committer, book, documents, hosts, keys.publisher)
-        moves = Moves(
-            committer, book, documents, hosts, keys.publisher, patience_s=options.move_wait_s
-        )
-        happenings = Happenings(mirror, book, hosts, reports)
-        for service in (Compaction(core.store), feed, hosts, moves, happenings):
-            service.start()
-            stack.push_async_callback(service.close)
-        permission = Permission(policy, committer)
-        writer = RouterWriter(book, core.store, mirror, committer)
-        edits = HelperEdits(book, slots, lambda: adjustable.profile, keys.publisher)
-        gate = Gate(policy, committer)
-        more = [
-            *HostEndpoints(gate, hosts, feed, reports).routes(identity, limits),
-            *EventEndpoint(gate, happenings).routes(identity, limits),
-            *audit_routes(core.store, gate, identity, limits),
-            *key_routes(keys, gate, identity, limits),
-        ]
-        registry = CollectorRegistry()
-        for collector in (
-            HostMetrics(hosts, feed, reports, documents, happenings),
-            CommitMetrics(committer, mirror),
-            core.store,
-        ):
-            registry.register(collector)
+        parts = _started(core, options, stack)
         app = build(
             Parts(
                 identity=identity,
                 policy=policy,
-                helpers=ConntrackHelpers(book, writer, edits, permission),
-                routers=Routers(
-                    book,
-                    writer,
-                    slots,
-                    permission,
-                    keys.publisher,
-                    default_host=HostName(options.default_host) if options.default_host else None,
-                ),
-                board=board,
-                registry=registry,
+                helpers=_helpers(core, parts, policy, adjustable),
+                routers=_routers(core, parts, policy, options),
+                board=parts.board,
+                registry=_registry(core, parts),
                 troubles=lambda: _troubles(core, policy),
                 limits=limits,
-                more=more,
+                more=_more_routes(core, parts, policy, identity, limits),
             )
         )
-        yield Services(app, feed, happenings)
+        yield Services(app, parts.feed, parts.happenings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """What follows the store, and lives as long as the server."""
+
+    book: RouterBook
+    writer: RouterWriter
+    slots: Slots
+    documents: Documents
+    feed: Feed
+    hosts: Hosts
+    board: StatusBoard
+    reports: Reports
+    happenings: Happenings
+
+
+def _started(core: Core, options: ServerOptions, stack: AsyncExitStack) -> _Started:
+    mirror, committer, keys = core.mirror, core.committer, core.keys
+    book, slots, documents = RouterBook(mirror, keys.verifier), Slots(mirror), Documents(mirror)
+    feed = Feed(mirror, keys.epoch, keys.signer, keys.verifier)
+    hosts = Hosts(core.store, mirror, documents, feed, server=core.server)
+    board = StatusBoard(mirror, documents, hosts, keys.epoch)
+    for each in (book, slots, documents, board):
+        stack.callback(each.close)
+    reports = Reports(core.store, mirror, committer, book, documents, hosts, keys.publisher)
+    moves = Moves(committer, book, documents, hosts, keys.publisher, patience_s=options.move_wait_s)
+    happenings = Happenings(mirror, book, hosts, reports)
+    for service in (Compaction(core.store), feed, hosts, moves, happenings):
+        service.start()
+        stack.push_async_callback(service.close)
+    writer = RouterWriter(book, core.store, mirror, committer)
+    return _Started(book, writer, slots, documents, feed, hosts, board, reports, happenings)
+
+
+def _helpers(
+    core: Core, parts: _Started, policy: Policy, adjustable: Adjustable
+) -> ConntrackHelpers:
+    edits = HelperEdits(parts.book, parts.slots, lambda: adjustable.profile, core.keys.publisher)
+    permission = Permission(policy, core.committer)
+    return ConntrackHelpers(parts.book, parts.writer, edits, permission)
+
+
+def _routers(core: Core, parts: _Started, policy: Policy, options: ServerOptions) -> Routers:
+    return Routers(
+        parts.book,
+        parts.writer,
+        parts.slots,
+        Permission(policy, core.committer),
+        core.keys.publisher,
+        default_host=HostName(options.default_host) if options.default_host else None,
+    )
+
+
+def _registry(core: Core, parts: _Started) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    for collector in (
+        HostMetrics(parts.hosts, parts.feed, parts.reports, parts.documents, parts.happenings),
+        CommitMetrics(core.committer, core.mirror),
+        core.store,
+    ):
+        registry.register(collector)
+    return registry
+
+
+def _more_routes(
+    core: Core, parts: _Started, policy: Policy, identity: Identity, limits: Limits
+) -> Sequence[Route]:
+    """Return the routes beside those of tenants."""
+    gate = Gate(policy, core.committer)
+    return [
+        *HostEndpoints(gate, parts.hosts, parts.feed, parts.reports).routes(identity, limits),
+        *EventEndpoint(gate, parts.happenings).routes(identity, limits),
+        *audit_routes(core.store, gate, identity, limits),
+        *key_routes(core.keys, gate, identity, limits),
+    ]
 
 
 def _identity(core: Core, options: ServerOptions, stack: AsyncExitStack) -> Identity:
