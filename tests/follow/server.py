@@ -124,7 +124,7 @@ class Server:
         self.hosts = Hosts(
             self.store, self.mirror, self.documents, self.feed, server="one", lease_s=self.lease_s
         )
-        self.board = StatusBoard(self.mirror, self.documents, self.hosts, self.epoch)
+        self.board = StatusBoard(self.mirror, self.book, self.documents, self.hosts, self.epoch)
         self.reports = Reports(
             self.store,
             self.mirror,

@@ -95,7 +95,7 @@ async def test_a_moved_router_leaves_before_it_comes(tmp_path: Path) -> None:
 
 
 async def test_a_silent_host_is_not_waited_for(tmp_path: Path) -> None:
-    """A router moves away from a dead host; one that does not answer is waited for, but bounded."""
+    """A router moves away from a dead host; who waits for that sees it at the new one."""
     listening = Listening()
     new = ScriptedHost("b", tmp_path / "b", "q1")
     async with (
@@ -105,8 +105,14 @@ async def test_a_silent_host_is_not_waited_for(tmp_path: Path) -> None:
     ):
         assert await becomes(lambda: server.feed.watching == 1)
         await server.declare("r1", [("a", "q1")], FTP)
-        await server.change("r1", FTP, placements=[("b", "q1")])
-        assert await becomes(lambda: coming.ports("q1") == {21})
+        router = await server.change("r1", FTP, placements=[("b", "q1")])
+        assert await server.board.settled(router.id, router.serial, 20)
+        assert coming.ports("q1") == {21}
+        # A deleted router is not settled while a dead host has it, and that is known at once.
+        await server.change("r1", FTP, placements=[("a", "q1")])
+        assert await becomes(lambda: coming.ports("q1") == set())
+        await server.withdraw("r1")
+        assert not await server.board.settled(router.id, router.serial + 9, 20)
 
 
 async def test_a_dead_host_is_forgotten_with_what_it_owes(tmp_path: Path) -> None:

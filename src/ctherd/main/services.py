@@ -114,7 +114,7 @@ def _started(core: Core, options: ServerOptions, stack: AsyncExitStack) -> _Star
     book, slots, documents = RouterBook(mirror, keys.verifier), Slots(mirror), Documents(mirror)
     feed = Feed(mirror, keys.epoch, keys.signer, keys.verifier)
     hosts = Hosts(core.store, mirror, documents, feed, server=core.server)
-    board = StatusBoard(mirror, documents, hosts, keys.epoch)
+    board = StatusBoard(mirror, book, documents, hosts, keys.epoch)
     for each in (book, slots, documents, board):
         stack.callback(each.close)
     reports = Reports(core.store, mirror, committer, book, documents, hosts, keys.publisher)

@@ -30,6 +30,8 @@ from ctherd.service.documents import Documents
 from ctherd.service.helper_status import FamilyStatus, HelperStatus
 from ctherd.service.hosts import Hosts
 from ctherd.service.records import DOCUMENTS, STATUSES
+from ctherd.service.refusals import RecordUnsound
+from ctherd.service.router_book import RouterBook
 from ctherd.signing.canonical import Plain
 from ctherd.signing.statements import TOMBSTONE, Version
 from ctherd.store.mirror import Mirror
@@ -47,8 +49,11 @@ def status_key(router: RouterId, placement: Placement) -> str:
 class StatusBoard:
     """Follows a mirror that covers reports and documents."""
 
-    def __init__(self, mirror: Mirror, documents: Documents, hosts: Hosts, epoch: int) -> None:
+    def __init__(
+        self, mirror: Mirror, book: RouterBook, documents: Documents, hosts: Hosts, epoch: int
+    ) -> None:
         self._mirror = mirror
+        self._book = book
         self._documents = documents
         self._hosts = hosts
         self._epoch = epoch
@@ -73,8 +78,8 @@ class StatusBoard:
     async def settled(self, router: RouterId, serial: int, timeout_s: float) -> bool:
         """Wait until every host of *router* has reported on *serial* or later; tell whether.
 
-        Shape: a host that is silent is not waited for; a deleted router is settled when its
-        tombstones are acknowledged.
+        Shape: a host that is silent is not waited for, but the placement that waits for it is; a
+        deleted router is settled when its tombstones are acknowledged.
         """
         loop = asyncio.get_running_loop()
         give_up_s = loop.time() + timeout_s
@@ -95,12 +100,24 @@ class StatusBoard:
 
     def _unsettled(self, router: RouterId, serial: int) -> set[HostName]:
         """Return the hosts that have yet to say something."""
-        return {
-            filed.placement.host
-            for filed in self._documents.of_router(router)
-            if filed.kind == TOMBSTONE
-            or self._reported(router, filed.placement) < Version(self._epoch, serial)
-        }
+        held = self._held(router)
+        owing = set(held or ())
+        for filed in self._documents.of_router(router):
+            host = filed.placement.host
+            if filed.kind == TOMBSTONE:
+                # A router that lives goes on without the silent host that it left.
+                if held is None or self._hosts.is_alive(host):
+                    owing.add(host)
+            elif self._reported(router, filed.placement) < Version(self._epoch, serial):
+                owing.add(host)
+        return owing
+
+    def _held(self, router: RouterId) -> set[HostName] | None:
+        """Return the hosts whose placement waits for others; None if there is no such router."""
+        with suppress(RecordUnsound):
+            kept = self._book.find(router)
+            return None if kept is None else {each.host for each in kept.router.held}
+        return None
 
     def _reported(self, router: RouterId, placement: Placement) -> Version:
         report = self._report(status_key(router, placement))
