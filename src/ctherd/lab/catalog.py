@@ -8,10 +8,10 @@ from typing import Final
 
 from ctherd.errors import NotFound
 from ctherd.lab.case import Case
-from ctherd.lab.exchanges import ftp
+from ctherd.lab.exchanges import ftp, tftp
 from ctherd.model.catalog import ALIASES
 
-CASES: Final[tuple[Case, ...]] = (*ftp.CASES,)
+CASES: Final[tuple[Case, ...]] = (*ftp.CASES, *tftp.CASES)
 
 
 def chosen(names: Sequence[str]) -> tuple[Case, ...]:

@@ -63,6 +63,19 @@ class Child:
         """Return how it ended, or None while it runs."""
         return self._running.returncode()
 
+    def write_line(self, line: str) -> None:
+        """Let it read *line* from its stdin.
+
+        Raises: CommandFailed if it reads no more.
+        """
+        assert self._running.stdin is not None, "a child is always given a stdin"
+        try:
+            os.write(self._running.stdin.fileno(), f"{line}\n".encode())
+        except BrokenPipeError as error:
+            raise CommandFailed(
+                f"{spelled(self.argv)} reads no more: {self.complaints()}"
+            ) from error
+
     def read_line(self, timeout_s: float) -> str:
         """Return the next line that it wrote to stdout, without its end; '' when it closed stdout.
 

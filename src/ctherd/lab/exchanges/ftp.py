@@ -5,24 +5,20 @@ Source: RFC 959, RFC 2428.
 """
 
 import ftplib
-import secrets
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from ctherd.lab.case import PATIENCE_S, REPLY_S, Case, ExchangeFailed, NoSession, Program, Session
+from ctherd.lab.offer import FILE, offer
 from ctherd.lab.serving import serving
 from ctherd.lab.topology import FTP_PORT, Station, Topology
 from ctherd.model.catalog import Family, Protocol
 
 _VSFTPD: Final = Program("vsftpd", "vsftpd")
-_FILE: Final = "payload.bin"
-_SIZE: Final = 100_000
 
 # Namespaces of its own it needs none, and its seccomp sandbox is older than many a kernel's calls.
 _CONFIGURATION: Final = """
@@ -75,7 +71,7 @@ class _Fetching:
         """
         try:
             with self.client.inside():
-                data, _ = self.ftp.ntransfercmd(f"RETR {_FILE}")
+                data, _ = self.ftp.ntransfercmd(f"RETR {FILE}")
             with closing(data), data.makefile("rb") as content:
                 host, port, *_ = data.getpeername()
                 received = content.read()
@@ -116,28 +112,22 @@ def _log_in(ftp: ftplib.FTP, client: Station, host: str) -> None:
 
 @contextmanager
 def _served(server: Station, family: Family) -> Iterator[bytes]:
-    payload = secrets.token_bytes(_SIZE)
-    with tempfile.TemporaryDirectory(prefix="ctherd-lab-") as directory:
-        root = Path(directory, "root")
-        root.mkdir()
-        (root / _FILE).write_bytes(payload)
-        for each in (directory, root):
-            Path(each).chmod(0o755)
-        six = "" if family is Family.IPV4 else "6"
-        configuration = Path(directory, "vsftpd.conf")
+    v6 = family is Family.IPV6
+    with offer() as offered:
+        configuration = offered.directory / "vsftpd.conf"
         configuration.write_text(
             _CONFIGURATION.format(
-                listen=f"listen{'_ipv6' if six else ''}",
-                listen_address=f"listen_address{six}",
+                listen="listen_ipv6" if v6 else "listen",
+                listen_address="listen_address6" if v6 else "listen_address",
                 address=server.address(family),
                 port=FTP_PORT,
-                root=root,
+                root=offered.root,
                 patience=round(PATIENCE_S),
             ),
             encoding="ascii",
         )
         with serving(server, [_VSFTPD.path, str(configuration)], Protocol.TCP, FTP_PORT):
-            yield payload
+            yield offered.content
 
 
 def _case(name: str, family: Family, *, passive: bool) -> Case:
