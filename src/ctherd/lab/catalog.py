@@ -8,10 +8,16 @@ from typing import Final
 
 from ctherd.errors import NotFound
 from ctherd.lab.case import Case
-from ctherd.lab.exchanges import ftp, tftp
+from ctherd.lab.exchanges import ftp, irc, pptp, sane, tftp
 from ctherd.model.catalog import ALIASES
 
-CASES: Final[tuple[Case, ...]] = (*ftp.CASES, *tftp.CASES)
+CASES: Final[tuple[Case, ...]] = (
+    *ftp.CASES,
+    *tftp.CASES,
+    *irc.CASES,
+    *pptp.CASES,
+    *sane.CASES,
+)
 
 
 def chosen(names: Sequence[str]) -> tuple[Case, ...]:
