@@ -8,7 +8,6 @@ that it was obeyed, or a router that went would come back.
 
 import json
 import logging
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ctherd.errors import JournalError
+from ctherd.private_database import opened, transaction
 from ctherd.signing.envelope import Envelope, KeyId
 from ctherd.signing.statements import DocumentId, Version
 
@@ -117,10 +117,7 @@ class DocumentCache:
 
     def _open(self) -> None:
         with self._translated():
-            # SQLite gives its side files the mode of the database.
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            os.close(os.open(self.path, flags, 0o600))
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=5)
+            self._db = opened(self.path)
             try:
                 self._prepare()
             except BaseException:
@@ -128,7 +125,6 @@ class DocumentCache:
                 raise
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version not in (0, _FORMAT):
             raise sqlite3.DatabaseError(f"format {version} is not known here")
@@ -144,14 +140,8 @@ class DocumentCache:
         with self._translated():
             # In WAL mode NORMAL survives the death of the process, FULL that of the machine.
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durably else 'NORMAL'}")
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._db):
                 yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

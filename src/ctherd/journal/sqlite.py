@@ -5,7 +5,6 @@ to a thousand writes one line. So that the log stays short, now and then the edi
 replaced by one that is their sum.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from ctherd.model.debt import Debt
 from ctherd.model.document import NetnsName, RouterId
 from ctherd.model.observation import Tag
 from ctherd.ports import Edit, Record
+from ctherd.private_database import opened, transaction
 
 _VERSION: Final = 3
 _WITHOUT_DEBTS: Final = 2
@@ -54,10 +54,7 @@ class SqliteJournal:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._translated():
-            # SQLite gives its side files the mode of the database.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=5)
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db = opened(path)
             self._db.execute("PRAGMA synchronous = FULL")
             # The number of each netns' last edit. They only rise: one that was not written leaves
             # a gap, and no harm.
@@ -169,15 +166,8 @@ class SqliteJournal:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._translated(), transaction(self._db):
+            yield
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

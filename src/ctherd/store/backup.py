@@ -14,17 +14,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ctherd.errors import ConfigurationError, LocalProtocolError
+from ctherd.private_database import make, transaction
 from ctherd.store.failure import translated
 from ctherd.store.port import Put, Revision, Stored, Unavailable, Write
 from ctherd.store.rows import stored_at, write_made
-from ctherd.store.schema import (
-    MIGRATIONS,
-    connect,
-    create_private,
-    migrate,
-    refuse_foreign,
-    transaction,
-)
+from ctherd.store.schema import MIGRATIONS, connect, migrate, refuse_foreign
 from ctherd.store.sqlite import hold
 
 _logger: Final = logging.getLogger("ctherd.store")
@@ -150,7 +144,7 @@ def _in_place(target: Path) -> Iterator[Path]:
     new = target.with_name(f".{target.name}.new")
     with translated(target):
         _remove(new)
-        create_private(new)
+        make(new)
     try:
         yield new
         with translated(target):

@@ -3,14 +3,12 @@
 A schema that was released is never edited: what changes is one more migration at the end.
 """
 
-import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from ctherd.private_file import give_to_owner
+from ctherd.private_database import make, transaction
 from ctherd.store.failure import translated
 from ctherd.store.port import Unavailable
 
@@ -53,19 +51,6 @@ BUSY_S: Final = 2.0
 """How long a write waits for a stranger (the sqlite3 shell, say) that locks the file."""
 
 
-def create_private(path: Path) -> None:
-    """Make the file at *path* with mode 0600 unless it exists.
-
-    SQLite gives its side files the mode of the database.
-    Raises: OSError, also if *path* is a link.
-    """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        give_to_owner(fd, path.parent)
-    finally:
-        os.close(fd)
-
-
 def connect(path: Path, mode: Literal["ro", "rw"]) -> sqlite3.Connection:
     """Return a connection to the existing database at *path*; whoever calls translates errors.
 
@@ -88,7 +73,7 @@ def prepare(path: Path) -> sqlite3.Connection:
     Raises: Unavailable; also if a newer ctherd wrote it, or another program.
     """
     with translated(path):
-        create_private(path)
+        make(path)
         db = connect(path, "rw")
         try:
             refuse_foreign(db, path)
@@ -111,19 +96,6 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {_APPLICATION}")
         db.execute(f"PRAGMA user_version = {len(migrations)}")
-
-
-@contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Do what is inside at once, or not at all."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
 
 
 def refuse_foreign(db: sqlite3.Connection, path: Path) -> None:
