@@ -178,7 +178,8 @@ class Revoker(Protocol):
 class Record(NamedTuple):
     """What the journal holds of one netns: our mark there, what we made, and what is owed.
 
-    Shape: *on_revoke* has those of *managed* that are not simply detached.
+    Shape: *on_revoke* has those of *managed* that are not simply detached, *adopting* those that
+    were asked to reach connections that were open already.
     """
 
     netns: NetnsName
@@ -187,13 +188,14 @@ class Record(NamedTuple):
     managed: Mapping[AssignmentKey, Destinations]
     on_revoke: Mapping[AssignmentKey, OnRevoke] = MappingProxyType({})
     owed: tuple[Debt, ...] = ()
+    adopting: frozenset[AssignmentKey] = frozenset()
 
 
 class Edit(NamedTuple):
     """A change of one record: its head is written, then *forget* leaves, then *put* enters.
 
-    Shape: *on_revoke* has those of *put* that are not simply detached; *paid* leaves what is owed,
-    then *owe* enters it.
+    Shape: *on_revoke* and *adopting* say of *put* what they say in a Record; *paid* leaves what is
+    owed, then *owe* enters it.
     """
 
     netns: NetnsName
@@ -204,6 +206,7 @@ class Edit(NamedTuple):
     on_revoke: Mapping[AssignmentKey, OnRevoke] = MappingProxyType({})
     owe: tuple[Debt, ...] = ()
     paid: tuple[Debt, ...] = ()
+    adopting: frozenset[AssignmentKey] = frozenset()
 
 
 class Journal(Protocol):

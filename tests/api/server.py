@@ -116,7 +116,9 @@ class Server:
         self.policy = policy
         permission = Permission(policy, self.committer)
         writer = RouterWriter(self.book, self.store, self.mirror, self.committer)
-        edits = HelperEdits(self.book, self.slots, lambda: self.profile, lambda: self.publisher)
+        edits = HelperEdits(
+            self.book, self.slots, lambda: self.profile, lambda: self.publisher, permission
+        )
         self.helpers = ConntrackHelpers(self.book, writer, edits, permission)
         self.routers = Routers(self.book, writer, self.slots, permission, lambda: self.publisher)
 

@@ -15,7 +15,15 @@ from tests.api.server import MINE, Client, Server, error_of, helpers_of
 
 FULL = "extension=ctherd-conntrack-helper"
 PLAIN = {"id", "protocol", "port", "helper"}
-OURS = {"destinations", "description", "status", "status_reason", "status_details"}
+OURS = {
+    "destinations",
+    "description",
+    "on_revoke",
+    "adopt_flows",
+    "status",
+    "status_reason",
+    "status_details",
+}
 
 
 async def test_the_extensions(client: Client) -> None:
@@ -58,6 +66,8 @@ async def test_an_unmodified_client_sees_what_it_knows(client: Client) -> None:
         ("PUT", "wait=0", {"port": 70}),
         ("PUT", "", {"description": "x"}),
         ("PUT", "", {"destinations": ["192.0.2.0/24"]}),
+        ("PUT", "", {"on_revoke": "detach"}),
+        ("PUT", "", {"adopt_flows": False}),
     ],
 )
 async def test_who_asks_for_ours_is_shown_ours(
@@ -125,6 +135,12 @@ async def test_destinations_are_kept_collapsed(client: Client) -> None:
         {"destinations": ["fe80::1%eth0"]},
         {"destinations": ["192.0.2.1"] * 129},
         {"description": 5},
+        {"on_revoke": "forget"},
+        {"on_revoke": "KILL"},
+        {"on_revoke": None},
+        {"on_revoke": ["kill"]},
+        {"adopt_flows": "perhaps"},
+        {"adopt_flows": None},
         {"description": "x" * 256},
         {"status": "active"},
         {"status_reason": ""},
@@ -338,3 +354,20 @@ async def test_the_kernels_truth_of_helpers(client: Client) -> None:
         ("udp", 162, "snmp_trap"),
     ]:
         await client.helper(router["id"], protocol=protocol, port=port, helper=helper)
+
+
+async def test_what_shall_become_of_flows_is_kept(server: Server, client: Client) -> None:
+    """As it was declared or changed, in the answer and in the record, until it is undone."""
+    router = await client.router()
+    made = await client.helper(router["id"], on_revoke="kill")
+    assert (made["on_revoke"], made["adopt_flows"]) == ("kill", False)
+    member = helpers_of(router["id"], made["id"])
+    for change in ({"on_revoke": "leave"}, {"port": 70}, {"on_revoke": "detach"}):
+        answer = await client.ask("PUT", f"{member}?{FULL}", {"conntrack_helper": change})
+        shown = answer.json()["conntrack_helper"]
+        kept = server.book.find(router["id"])
+        assert kept is not None
+        (declared,) = kept.router.helpers.values()
+        assert declared.assignment.on_revoke == shown["on_revoke"]
+        assert shown | change == shown
+    assert (await client.ask("GET", member)).json()["conntrack_helper"].keys() == PLAIN

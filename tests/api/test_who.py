@@ -191,3 +191,50 @@ async def test_the_references_policy_file_is_heeded(tmp_path: Path) -> None:
         answer = await client.ask("DELETE", member)
         assert error_of(answer) == disallowed("delete_router_conntrack_helper")
         assert (await client.ask("DELETE", member, who="admin")).status_code == 204
+
+
+ADOPTING = {"conntrack_helper": BODY["conntrack_helper"] | {"adopt_flows": True}}
+
+
+async def test_reaching_open_connections_is_for_administrators(
+    server: Server, client: Client
+) -> None:
+    """A member is told by which rule, and the audit has it; also where there is no router."""
+    router = await client.router()
+    path = helpers_of(router["id"])
+    for where in (path, helpers_of("missing")):
+        refused = await client.ask("POST", where, ADOPTING)
+        assert error_of(refused) == disallowed("ctherd:adopt_flows")
+    made = await client.ask("POST", path, BODY)
+    member = helpers_of(router["id"], made.json()["conntrack_helper"]["id"])
+    adopt = {"conntrack_helper": {"adopt_flows": True}}
+    assert error_of(await client.ask("PUT", member, adopt)) == disallowed("ctherd:adopt_flows")
+    assert [each["rule"] for each in await denials(server)] == ["ctherd:adopt_flows"] * 3
+    assert (await client.ask("PUT", member, adopt, who="admin")).status_code == 200
+
+
+async def test_what_adopts_is_moved_by_those_alone_who_may(client: Client) -> None:
+    """Other connections would come into question; what concerns none, and to undo it, is free."""
+    router = await client.router()
+    made = await client.ask("POST", helpers_of(router["id"]), ADOPTING, who="admin")
+    member = helpers_of(router["id"], made.json()["conntrack_helper"]["id"])
+
+    async def put(**change: Any) -> int:
+        return (await client.ask("PUT", member, {"conntrack_helper": change})).status_code
+
+    assert await put(port=2121) == 403
+    assert await put(destinations=["192.0.2.0/24"]) == 403
+    assert await put(description="x", on_revoke="kill", adopt_flows=True) == 200
+    assert await put(port=2121, adopt_flows=False) == 200
+    assert await put(adopt_flows=True) == 403
+
+
+async def test_the_rule_can_be_opened(server: Server, tmp_path: Path) -> None:
+    """By name in a `policy.yaml`, such as to the members of the router's project."""
+    file = tmp_path / "policy.yaml"
+    file.write_text('"ctherd:adopt_flows": "role:member and rule:ext_parent_owner"\n')
+    server.use_policy(Policy(file))
+    client = Client(server.app())
+    router = await client.router()
+    made = await client.ask("POST", helpers_of(router["id"]), ADOPTING)
+    assert made.json()["conntrack_helper"]["adopt_flows"] is True

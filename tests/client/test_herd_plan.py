@@ -95,6 +95,20 @@ def test_other_destinations_are_a_replacement() -> None:
     assert plan.changes[0].after == (parse_prefix("203.0.113.0/24"),)
 
 
+def test_what_shall_become_of_flows_is_a_change_of_its_own() -> None:
+    """A plan names what differs and what is wanted; what is equal is no change."""
+    there = remote("edge", [("ftp", "tcp", 21), ("tftp", "udp", 69)])
+    killing = FTP.replace("}", ", on_revoke: kill, adopt_flows: true}")
+    plans = plan_herd(herd(router("edge", f"{killing}, {TFTP}")), HERE, [there], partial=False)
+    (change,) = as_answer(plans)["routers"][0]["changes"]
+    assert (change["change"], change["helper"]) == ("replace", "ftp")
+    assert change["why"] == "on the server with other on_revoke, adopt_flows"
+    assert (change["on_revoke"], change["adopt_flows"]) == ("kill", True)
+    made = plan_herd(herd(router("edge", killing)), HERE, [], partial=False)
+    (change,) = as_answer(made)["routers"][0]["changes"]
+    assert (change["change"], change["on_revoke"]) == ("create", "kill")
+
+
 def test_an_alias_is_what_it_stands_for() -> None:
     """h323 in the file and Q.931 on the server are one assignment."""
     there = remote("edge", [("Q.931", "tcp", 1720)])

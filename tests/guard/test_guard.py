@@ -1,7 +1,7 @@
 """The guard: each option of the policy, their order, and that judging is incremental."""
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from ipaddress import ip_network
 
 import pytest
@@ -141,6 +141,7 @@ def test_every_rule_that_can_be_named_is_an_option() -> None:
         require_destinations=frozenset({"ftp"}),
         kill=frozenset({"RAS"}),
         allow_tls_ports=False,
+        allow_adopt_flows=False,
         max_per_router=0,
     )
     more = [
@@ -148,6 +149,7 @@ def test_every_rule_that_can_be_named_is_an_option() -> None:
         make("sane", Protocol.TCP, 6566),
         make("ftp", Protocol.TCP, 22, "192.0.2.1"),
         make("ftp", Protocol.TCP, 990, "192.0.2.1"),
+        replace(make("ftp", Protocol.TCP, 24, "192.0.2.1"), adopt_flows=True),
     ]
     named = {
         *denied(strict, more).values(),
@@ -229,3 +231,11 @@ def test_a_forgotten_router_is_judged_from_scratch() -> None:
     again = guard.denials(document("edge", "q1", ALL))
     assert again == first
     assert again is not first
+
+
+def test_a_policy_may_keep_helpers_from_open_connections() -> None:
+    """What would reach them is denied, whoever signed it; the others are not."""
+    adopting = replace(FTP, adopt_flows=True)
+    assert denied(Policy(), (adopting, TFTP)) == {}
+    policy = Policy(allow_adopt_flows=False)
+    assert denied(policy, (adopting, TFTP)) == {FTP.id: "allow_adopt_flows"}

@@ -33,10 +33,9 @@ class TestHosts:
             parse_herd(self.TEXT, "h")
         assert "--server" in str(caught.value)
 
-    @pytest.mark.parametrize("option", ["on_revoke: kill", "adopt_flows: true"])
-    def test_what_a_server_does_not_hand_on(self, option: str) -> None:
-        """It is refused, instead of being lost on the way."""
-        helpers = f"[{{helper: ftp, protocol: tcp, port: 21, {option}}}]"
-        text = self.TEXT.replace("helpers: []", f"helpers: {helpers}", 1)
-        with pytest.raises(InvalidDeclaration, match="does not hand this on"):
-            parse_herd(text, "h", of_hosts=True)
+    def test_a_server_hands_on_what_shall_become_of_flows(self) -> None:
+        """A file for a server says it as one for this machine does."""
+        helper = "{helper: ftp, protocol: tcp, port: 21, on_revoke: kill, adopt_flows: true}"
+        text = self.TEXT.replace("helpers: []", f"helpers: [{helper}]", 1)
+        (assignment,) = parse_herd(text, "h", of_hosts=True).documents[0].assignments.values()
+        assert (assignment.on_revoke, assignment.adopt_flows) == ("kill", True)

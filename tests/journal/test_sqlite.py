@@ -468,3 +468,45 @@ def test_how_an_assignment_ends_is_remembered(path: Path, journal: SqliteJournal
     assert reopened(path)[A].on_revoke == {TFTP: OnRevoke.LEAVE}
     journal.record([Edit(A, EDGE, TAG, forget=(TFTP,))])
     assert reopened(path)[A] == Record(A, EDGE, TAG, {FTP: SCOPE})
+
+
+# -- what shall reach open flows -------------------------------------------------------------------
+
+ADOPTING = frozenset({FTP})
+
+
+def test_which_assignments_adopt_is_read_by_the_next_process(
+    journal: SqliteJournal, path: Path
+) -> None:
+    """With destinations and an end of its own or without, until recorded anew or forgotten."""
+    for scope in (ANY, SCOPE):
+        for on_revoke in ({}, {FTP: OnRevoke.KILL}):
+            put = {FTP: scope, TFTP: ANY}
+            journal.record([Edit(A, EDGE, TAG, put, on_revoke=on_revoke, adopting=ADOPTING)])
+            assert reopened(path) == {A: Record(A, EDGE, TAG, put, on_revoke, adopting=ADOPTING)}
+    journal.record([Edit(A, EDGE, TAG, {TFTP: ANY})])
+    assert journal.load()[A].adopting == ADOPTING
+    journal.record([Edit(A, EDGE, TAG, {FTP: ANY})])
+    assert journal.load()[A].adopting == frozenset()
+    journal.record([Edit(A, EDGE, TAG, {FTP: ANY}, adopting=ADOPTING)])
+    journal.record([Edit(A, EDGE, TAG, forget=(FTP,))])
+    assert journal.load()[A].adopting == frozenset()
+
+
+def test_summing_up_keeps_which_assignments_adopt(journal: SqliteJournal) -> None:
+    """However long the log became meanwhile."""
+    journal.record([Edit(A, EDGE, TAG, {FTP: SCOPE}, adopting=ADOPTING)])
+    for _ in range(100):
+        journal.record([Edit(A, EDGE, TAG, {TFTP: ANY})])
+    assert journal.load()[A].adopting == ADOPTING
+
+
+def test_a_journal_without_that_word_is_carried_over(journal: SqliteJournal, path: Path) -> None:
+    """The third format had the same tables; an older ctherd cannot read what may be in them now."""
+    journal.record([Edit(A, EDGE, TAG, {FTP: SCOPE})])
+    journal.close()
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA user_version = 3")
+    assert reopened(path) == {A: Record(A, EDGE, TAG, {FTP: SCOPE})}
+    with closing(sqlite3.connect(path)) as raw:
+        assert raw.execute("PRAGMA user_version").fetchone() == (4,)

@@ -96,6 +96,7 @@ def test_every_option_is_taken_over() -> None:
         require_destinations = ["sip"]
         kill = ["irc"]
         allow_tls_ports = false
+        allow_adopt_flows = false
         [policy.scope]
         related = true
         lowest_ports = {sip = 10000}
@@ -171,6 +172,7 @@ def test_every_option_is_taken_over() -> None:
             require_destinations=frozenset({"sip"}),
             kill=frozenset({"irc"}),
             allow_tls_ports=False,
+            allow_adopt_flows=False,
             scope=SafeScope(True, {"sip": 10000}, AntiSpoofing.LOOSE, ("qg-*", "eth0")),
         ),
         follow=FollowOptions(

@@ -13,6 +13,8 @@ from ctherd.dataplane import survey_rules
 from ctherd.dataplane.finding import Finding, FindingKind, Place, PortRange, Scope
 from ctherd.dataplane.nftables import layout
 from ctherd.errors import DataplaneError
+from ctherd.guard.decide import Guard
+from ctherd.guard.policy import Policy
 from ctherd.model.assignment import Assignment, OnRevoke
 from ctherd.model.catalog import Protocol
 from ctherd.model.debt import Action
@@ -449,6 +451,53 @@ def test_wider_destinations_adopt_and_a_restart_does_not(machine: Machine) -> No
     after(machine, [router(A, adopting(FTP_SCOPED))])
     assert flows(machine) == [inside]
     assert only(after(machine, [router(A, adopting(FTP))])).flows == 1
+
+
+def test_what_adopts_from_now_on_reaches_open_flows(machine: Machine) -> None:
+    """Declared so later, nothing changes in the kernel; those without helper are let go once."""
+    with machine.process() as running:
+        running.commit(router(A, FTP))
+        helped, old = flow(machine, at=1), flow(machine, None)
+        assert running.commit(router(A, adopting(FTP))) == []
+        settled = only(running.revoke())
+        assert (settled.debt.action, settled.flows) == (Action.ADOPT, 1)
+        assert old not in flows(machine)
+        later = flow(machine, None)
+        running.commit(router(A, adopting(FTP), TFTP))
+        assert running.revoke() == []
+    assert after(machine, [router(A, adopting(FTP), TFTP)]) == []
+    assert flows(machine) == [helped, later]
+    again = [[router(A, FTP, TFTP)], [router(A, adopting(FTP), TFTP)]]
+    assert only(after(machine, *again)).flows == 1
+
+
+def test_death_before_open_flows_were_reached(tmp_path: Path) -> None:
+    """Killed at any datagram or write, the next run lets go of them."""
+    died, die_at = True, 0
+    while died:
+        die_at += 1
+        directory = tmp_path / str(die_at)
+        directory.mkdir()
+        machine = Machine(directory)
+        after(machine, [router(A, FTP, TFTP)])
+        flow(machine, None)
+        final = [router(A, adopting(FTP), TFTP)]
+        died = _die_at(machine, final, die_at)
+        after(machine, final)
+        assert flows(machine) == [], die_at
+        machine.holds(*final)
+    assert die_at > 5
+
+
+def test_what_is_denied_adopts_nothing(machine: Machine) -> None:
+    """The machine's own policy counts, also for what was declared before."""
+    with machine.process() as running:
+        running.commit(router(A, FTP))
+        old = flow(machine, None)
+        running.reconciler.set_guard(Guard(Policy(allow_adopt_flows=False)))
+        running.commit(router(A, adopting(FTP)))
+        assert [each.settled[0].debt.action for each in running.revoke()] == [Action.DETACH]
+    assert flows(machine) == [old]
 
 
 def test_a_router_that_picks_up_no_connections(machine: Machine) -> None:

@@ -1,5 +1,6 @@
 """Publishing: what hosts are told of a router's changes, and in which order it moves."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ctherd.model.assignment import Assignment, AssignmentId
+from ctherd.model.assignment import Assignment, AssignmentId, OnRevoke
 from ctherd.model.catalog import Protocol
 from ctherd.model.document import NetnsName, RouterId
 from ctherd.model.router import DeclaredHelper, HostName, Placement, ProjectId, Router
@@ -26,6 +27,7 @@ from ctherd.service.records import (
 from ctherd.signing.envelope import SignatureRefused, Signer, Verifier
 from ctherd.signing.statements import HostDocument, Tombstone, Version, open_statement
 from ctherd.store.port import ABSENT, Put, Revision, Stored
+from tests.conftest import GOLDEN, Golden
 
 SIGNER = Signer(Ed25519PrivateKey.generate())
 TRUSTED = Verifier({SIGNER.key: SIGNER.public})
@@ -53,6 +55,26 @@ ROUTER = Router(
     placements=(A,),
     helpers=helpers(21),
 )
+
+
+def test_a_record_says_what_shall_become_of_flows() -> None:
+    """It is read back as it was written, and a change of it alone is told to the hosts."""
+    (old,) = ROUTER.helpers.values()
+    for way in ({"on_revoke": OnRevoke.KILL}, {"adopt_flows": True}):
+        new = replace(old, assignment=replace(old.assignment, **way))
+        after = replace(ROUTER, helpers={new.assignment.id: new})
+        assert read_router(write_router(after, SIGNER), TRUSTED) == after
+        published = PUBLISHER.change(ROUTER, Revision(1), after, NOW)
+        assert document_key(ROUTER.id, A) in {each.key for each in published.writes}
+
+
+def test_a_record_of_before_is_spelled_as_ever(golden: Golden) -> None:
+    """One in which nothing is unusual has the same bytes today, and is believed."""
+    signer = Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+    written = json.loads(write_router(ROUTER, signer))
+    golden("signing/router.json", json.dumps(written, indent=2) + "\n")
+    old = (GOLDEN / "signing" / "router.json").read_bytes()
+    assert read_router(old, Verifier({signer.key: signer.public})) == ROUTER
 
 
 class Keys:

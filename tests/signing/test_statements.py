@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctherd.errors import RemoteProtocolError
-from ctherd.model.assignment import Assignment, AssignmentId, parse_prefix
+from ctherd.model.assignment import Assignment, AssignmentId, OnRevoke, parse_prefix
 from ctherd.model.catalog import Protocol
 from ctherd.model.document import NetnsName, RouterId, document
 from ctherd.model.router import HostName, ProjectId
@@ -26,9 +26,11 @@ from ctherd.signing.statements import (
     open_manifest,
     open_statement,
 )
+from tests.conftest import GOLDEN, Golden
 
 SIGNER = Signer(Ed25519PrivateKey.generate())
 TRUSTED = Verifier({SIGNER.key: SIGNER.public})
+USUAL = {"id": "a", "helper": "ftp", "protocol": "tcp", "port": 21, "destinations": []}
 DOCUMENT = HostDocument(
     HostName("node-1"),
     ProjectId("blue"),
@@ -59,6 +61,46 @@ def test_what_was_signed_is_read_back_equal() -> None:
     assert open_statement(TRUSTED, DOCUMENT.signed(SIGNER)) == DOCUMENT
     assert open_statement(TRUSTED, TOMBSTONE.signed(SIGNER)) == TOMBSTONE
     assert open_manifest(TRUSTED, MANIFEST.signed(SIGNER)) == MANIFEST
+
+
+FLOWS = [
+    Assignment(AssignmentId("k"), "ftp", Protocol.TCP, 21, on_revoke=OnRevoke.KILL),
+    Assignment(AssignmentId("a"), "tftp", Protocol.UDP, 69, adopt_flows=True),
+    Assignment(AssignmentId("l"), "sip", Protocol.UDP, 5060, (), OnRevoke.LEAVE, True),
+]
+
+
+def test_what_shall_become_of_flows_is_signed_too() -> None:
+    """Each assignment is read back with it; what is as usual has no member of its own."""
+    said = replace(DOCUMENT, document=document("edge", "qrouter-1", FLOWS))
+    read = open_statement(TRUSTED, said.signed(SIGNER))
+    assert read == said
+    assert isinstance(read, HostDocument)
+    assert list(read.document.assignments.values()) == FLOWS
+    members = [set(each) for each in json.loads(said.signed(SIGNER).payload)["assignments"]]
+    usual = {"id", "helper", "protocol", "port", "destinations"}
+    assert members == [
+        usual | {"on_revoke"},
+        usual | {"adopt_flows"},
+        usual | {"on_revoke", "adopt_flows"},
+    ]
+
+
+def test_what_is_as_usual_is_spelled_as_ever(golden: Golden) -> None:
+    """A document from before there was a choice has the same bytes today, and is believed."""
+    signer = Signer(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+    golden("signing/document.json", json.dumps(DOCUMENT.signed(signer).as_plain(), indent=2) + "\n")
+    old = from_plain(json.loads((GOLDEN / "signing" / "document.json").read_text()))
+    assert open_statement(Verifier({signer.key: signer.public}), old) == DOCUMENT
+
+
+def test_what_an_agent_does_not_know() -> None:
+    """A member means nothing to it; a kind of statement is refused, with the kind's name."""
+    payload = json.loads(DOCUMENT.signed(SIGNER).payload)
+    payload["assignments"][0]["later"] = "whatever"
+    assert open_statement(TRUSTED, SIGNER.sign(payload)) == DOCUMENT
+    with pytest.raises(SignatureRefused, match="document-2"):
+        open_statement(TRUSTED, SIGNER.sign(payload | {"kind": "document-2"}))
 
 
 def test_an_envelope_travels_as_json() -> None:
@@ -116,6 +158,9 @@ def test_one_kind_of_statement_is_not_another() -> None:
                 {"id": "a", "helper": "nope", "protocol": "tcp", "port": 1, "destinations": []}
             ]
         },
+        {"assignments": [USUAL | {"on_revoke": "forget"}]},
+        {"assignments": [USUAL | {"on_revoke": None}]},
+        {"assignments": [USUAL | {"adopt_flows": 1}]},
     ],
 )
 def test_signed_nonsense_is_an_error_of_the_peer(wrong: dict[str, object]) -> None:

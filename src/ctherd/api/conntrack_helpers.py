@@ -55,11 +55,7 @@ class HelperEndpoints:
         wait_s, asked = request.wait_s(), asks_for_ours(request.query)
         given, bulk = HELPERS.read_create(request.json())
         wanted = [self._wanted(request, each) for each in given]
-        ours = (
-            asked
-            or wait_s is not None
-            or any(each.destinations or each.description for each in wanted)
-        )
+        ours = asked or wait_s is not None or any(map(_is_unusual, wanted))
         after, ids = await self.helpers.create(request.asker, router, wanted)
         await self._settled(after, wait_s)
         shown = [self._shown(request, after, each, ours=ours) for each in ids]
@@ -105,6 +101,11 @@ class HelperEndpoints:
         return [_in_full(each, statuses, hosts=hosts) for each in router.helpers.values()]
 
 
+def _is_unusual(wanted: Wanted) -> bool:
+    """Tell whether *wanted* is more than a client of the reference could ask for."""
+    return wanted != Wanted(wanted.helper, wanted.protocol, wanted.port)
+
+
 def _plain(declared: DeclaredHelper) -> Shown:
     assignment = declared.assignment
     return {
@@ -123,6 +124,8 @@ def _in_full(
         **_plain(declared),
         "destinations": [str(each) for each in declared.assignment.destinations],
         "description": declared.description,
+        "on_revoke": declared.assignment.on_revoke.value,
+        "adopt_flows": declared.assignment.adopt_flows,
         "status": status.state.value,
         "status_reason": status.reason,
         "status_details": [_detail(each, hosts=hosts) for each in status.details],

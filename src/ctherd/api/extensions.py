@@ -46,9 +46,9 @@ EXTENSIONS: Final = {
         _extension(
             OURS,
             "What the kernel says of conntrack helpers",
-            "Adds destinations, description, status and its reasons to conntrack helpers, and "
-            "placements to routers, where a request names this extension or uses what it adds; "
-            "and ?wait=SECONDS on changes.",
+            "Adds destinations, description, on_revoke, adopt_flows, status and its reasons to "
+            "conntrack helpers, and placements to routers, where a request names this extension or "
+            "uses what it adds; and ?wait=SECONDS on changes.",
             "2026-11-23T00:00:00-00:00",
         ),
     )

@@ -4,6 +4,7 @@ from typing import Final
 
 from ctherd.api import values
 from ctherd.api.attributes import Attribute, ResourceMap
+from ctherd.model.assignment import OnRevoke
 from ctherd.model.catalog import names
 from ctherd.model.status import State
 
@@ -27,6 +28,18 @@ _DESTINATIONS: Final = {
     "items": {"type": "string"},
     "example": ["203.0.113.0/24"],
     "description": "Server addresses (CIDR) for which the helper works; empty: any.",
+}
+_ON_REVOKE: Final = {
+    "type": "string",
+    "enum": [each.value for each in OnRevoke],
+    "default": OnRevoke.DETACH.value,
+    "description": "What happens to live flows when the helper is taken away.",
+}
+_ADOPT_FLOWS: Final = {
+    "type": "boolean",
+    "default": False,
+    "description": "Whether it reaches connections that are open already when it comes: their "
+    "conntrack entries are removed. Needs `ctherd:adopt_flows`.",
 }
 _DESCRIPTION: Final = {"type": "string", "maxLength": values.LONGEST_TEXT}
 _STATUS: Final = {
@@ -95,6 +108,24 @@ HELPERS: Final = ResourceMap(
             default="",
             filter=str,
             sorts=True,
+            ours=True,
+        ),
+        Attribute(
+            "on_revoke",
+            _ON_REVOKE,
+            values.on_revoke,
+            post=True,
+            put=True,
+            default=OnRevoke.DETACH,
+            ours=True,
+        ),
+        Attribute(
+            "adopt_flows",
+            _ADOPT_FLOWS,
+            values.boolean,
+            post=True,
+            put=True,
+            default=False,
             ours=True,
         ),
         Attribute("status", _STATUS, filter=values.status, sorts=True, ours=True),

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from ctherd.api.neutron_errors import echo, invalid_input
 from ctherd.errors import InvalidDeclaration
-from ctherd.model.assignment import Destinations, collapse, parse_prefix
+from ctherd.model.assignment import Destinations, OnRevoke, collapse, parse_prefix
 from ctherd.model.document import NetnsName
 from ctherd.model.router import HostName
 from ctherd.model.status import State
@@ -115,6 +115,13 @@ def status(given: str) -> str:
 def destinations(given: Any) -> Destinations:
     """Return the prefixes of a list of CIDRs; empty: any."""
     return collapse(_prefix(each) for each in _list(given, MOST_DESTINATIONS))
+
+
+def on_revoke(given: Any) -> OnRevoke:
+    """Return what happens to live flows one day."""
+    if not isinstance(given, str) or given not in list(OnRevoke):
+        raise Unfit(f"'{echo(given)}' is not in {[each.value for each in OnRevoke]}")
+    return OnRevoke(given)
 
 
 def _prefix(given: Any) -> Any:

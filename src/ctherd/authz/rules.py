@@ -99,6 +99,13 @@ RULES: Final = (
         ("POST /v2.0/routers", "PUT /v2.0/routers/{id}"),
     ),
     Rule(
+        "ctherd:adopt_flows",
+        _ADMIN,
+        "Let a conntrack helper reach connections that are open already (adopt_flows): their "
+        "conntrack entries are removed",
+        (f"POST {_HELPERS}", f"PUT {_HELPER}"),
+    ),
+    Rule(
         "ctherd:get_host",
         _ADMIN,
         "See the hosts, their liveness and what their agents said of themselves",

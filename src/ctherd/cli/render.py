@@ -66,6 +66,17 @@ def _flow_lines(router: dict[str, Any]) -> Any:
         yield click.style("* flows   ", fg="cyan") + f" {revoked_in_words(each)}"
 
 
+def _unusual(change: dict[str, Any]) -> str:
+    """Say what shall become of flows, where that was asked for."""
+    said = [f"on_revoke {change['on_revoke']}"] if _ends_unusually(change) else []
+    said += ["adopt_flows"] if change.get("adopt_flows") else []
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _ends_unusually(change: dict[str, Any]) -> bool:
+    return change.get("on_revoke") not in (None, "detach")
+
+
 def _router_lines(router: dict[str, Any]) -> Any:
     for step in router.get("steps", ()):
         yield click.style("* router  ", fg="cyan") + f" {step}"
@@ -75,7 +86,8 @@ def _router_lines(router: dict[str, Any]) -> Any:
         scope = change["after"] if change["after"] is not None else change["before"]
         target = f" to {', '.join(scope)}" if scope else ""
         head = click.style(f"{sign} {change['change']:8}", fg=colour)
-        yield f"{head} {place:10} {change['helper']}{target}: {change['why']}"
+        unusual = _unusual(change)
+        yield f"{head} {place:10} {change['helper']}{target}{unusual}: {change['why']}"
         if change.get("risk"):
             yield click.style(f"             {_risk_line(change['risk'])}", dim=True)
     for repair in router["repairs"]:
@@ -145,7 +157,7 @@ def show_declared(answer: dict[str, Any]) -> None:
             colour = _STATES.get(each["status"], "red")
             table.add_row(
                 f"{each['protocol']}/{each['port']} {each['helper']}",
-                each["desired"],
+                each["desired"] + _unusual(each),
                 f"[{colour}]{each['status']}[/]",
                 escape(each["reason"]),
                 escape("; ".join(map(_detail, each["details"]))),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ctherd.client.herd_plan import RouterPlan
 from ctherd.client.refusals import Forbidden, ServerAway, TokenRefused
-from ctherd.client.routers import Routers
+from ctherd.client.routers import Routers, difference
 from ctherd.errors import Contended, CtherdError, InvalidDeclaration, NotFound
 from ctherd.model.assignment import Assignment
 from ctherd.model.status import State
@@ -66,11 +66,12 @@ def _change(plan: RouterPlan, router: str, routers: Routers, answer: Told) -> No
     for number, change in enumerate(others, 1):
         last = not new and number == len(others)
         with _excused(answer, str(change.key)):
-            helper = existing[change.key].id
+            existed = existing[change.key]
             if change.verb is Verb.DELETE:
-                routers.remove(router, helper, last=last)
+                routers.remove(router, existed.id, last=last)
             else:
-                routers.scope(router, helper, change.after or (), last=last)
+                differs = difference(existed.assignment, plan.wanted[change.key])
+                routers.change(router, existed.id, differs, last=last)
     if new:
         _add(router, new, routers, answer)
 

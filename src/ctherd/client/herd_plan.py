@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ctherd.client.routers import RemoteRouter
+from ctherd.client.routers import RemoteRouter, adjustable, difference
 from ctherd.errors import CtherdError, InvalidDeclaration
 from ctherd.herdfile.parse import Herd
 from ctherd.model.assignment import Assignment, AssignmentKey
@@ -20,7 +20,6 @@ from ctherd.plan.safety import Danger, Limits, danger
 
 _WHY: Final = {
     Verb.CREATE: "declared, and not on the server",
-    Verb.REPLACE: "on the server with other destinations",
     Verb.DELETE: "on the server, and not declared",
 }
 
@@ -57,8 +56,14 @@ class RouterPlan:
         """What becomes of its assignments; what goes is first, to make way."""
         if self.obstacle is not None:
             return ()
-        has = {} if self.existing is None else self.existing.desired
+        has = self.has
         return (*_going(has, self.wanted), *_coming(has, self.wanted))
+
+    @property
+    def has(self) -> Mapping[AssignmentKey, Assignment]:
+        """What the server has of its assignments."""
+        helpers = {} if self.existing is None else self.existing.helpers
+        return {key: each.assignment for key, each in helpers.items()}
 
     @property
     def is_empty(self) -> bool:
@@ -156,21 +161,31 @@ def _foreign(router: RemoteRouter) -> ForeignRouter:
 
 
 def _going(
-    has: Mapping[AssignmentKey, Any], wanted: Mapping[AssignmentKey, Assignment]
+    has: Mapping[AssignmentKey, Assignment], wanted: Mapping[AssignmentKey, Assignment]
 ) -> Iterator[Change]:
     for key, before in has.items():
         if key not in wanted:
-            yield Change(Verb.DELETE, key, before)
+            yield Change(Verb.DELETE, key, before.destinations)
 
 
 def _coming(
-    has: Mapping[AssignmentKey, Any], wanted: Mapping[AssignmentKey, Assignment]
+    has: Mapping[AssignmentKey, Assignment], wanted: Mapping[AssignmentKey, Assignment]
 ) -> Iterator[Change]:
     for key, assignment in wanted.items():
         if key not in has:
             yield Change(Verb.CREATE, key, None, assignment.destinations)
-        elif has[key] != assignment.destinations:
-            yield Change(Verb.REPLACE, key, has[key], assignment.destinations)
+        elif difference(has[key], assignment):
+            yield Change(Verb.REPLACE, key, has[key].destinations, assignment.destinations)
+
+
+def _change_as_data(plan: RouterPlan, change: Change) -> dict[str, Any]:
+    """Return a change, why it is one, and what shall come of flows when it is made."""
+    before, after = plan.has.get(change.key), plan.wanted.get(change.key)
+    differs = difference(before, after) if before and after else {}
+    why = _WHY.get(change.verb) or f"on the server with other {', '.join(differs)}"
+    shown = adjustable(after) if after is not None else {}
+    flows = {name: shown.get(name) for name in ("on_revoke", "adopt_flows")}
+    return change_as_data(change, why) | flows
 
 
 def _as_data(plan: RouterPlan) -> dict[str, Any]:
@@ -184,7 +199,7 @@ def _as_data(plan: RouterPlan) -> dict[str, Any]:
         "host": placement.host if placement else None,
         "netns": placement.netns if placement else None,
         "steps": list(plan.steps()),
-        "changes": [change_as_data(each, _WHY[each.verb]) for each in plan.changes],
+        "changes": [_change_as_data(plan, each) for each in plan.changes],
         "repairs": [],
         "claim": False,
         "pending": None,

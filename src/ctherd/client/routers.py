@@ -13,6 +13,7 @@ from ctherd.model.assignment import (
     AssignmentId,
     AssignmentKey,
     Destinations,
+    OnRevoke,
     parse_prefix,
 )
 from ctherd.model.catalog import Protocol
@@ -92,9 +93,11 @@ class Routers:
         body = {"conntrack_helpers": [_declaration(each) for each in assignments]}
         self._connection.ask("POST", _helpers(router), body=body, **self._waiting(last))
 
-    def scope(self, router: str, helper: AssignmentId, wanted: Destinations, *, last: bool) -> None:
-        """Give a helper other destinations."""
-        body = {"conntrack_helper": {"destinations": [str(prefix) for prefix in wanted]}}
+    def change(
+        self, router: str, helper: AssignmentId, differs: Mapping[str, Any], *, last: bool
+    ) -> None:
+        """Change of a helper what *differs*, as bodies have it."""
+        body = {"conntrack_helper": dict(differs)}
         self._connection.ask(
             "PUT", f"{_helpers(router)}/{helper}", body=body, **self._waiting(last)
         )
@@ -145,6 +148,8 @@ def _shown(helper: RemoteHelper) -> dict[str, Any]:
         "port": helper.assignment.port,
         "helper": helper.assignment.helper,
         "desired": destinations_in_words(helper.assignment.destinations),
+        "on_revoke": helper.assignment.on_revoke.value,
+        "adopt_flows": helper.assignment.adopt_flows,
         "status": helper.told["status"],
         "reason": helper.told["status_reason"],
         "details": helper.told["status_details"],
@@ -167,17 +172,38 @@ def _helper(told: Mapping[str, Any]) -> RemoteHelper:
             Protocol(told["protocol"]),
             int(told["port"]),
             tuple(parse_prefix(each) for each in told["destinations"]),
+            # A server from before these had nothing else.
+            OnRevoke(told.get("on_revoke", OnRevoke.DETACH)),
+            bool(told.get("adopt_flows", False)),
         ),
         told,
     )
 
 
+def adjustable(assignment: Assignment) -> dict[str, Any]:
+    """Return what bodies have of an assignment beside what its key says."""
+    return {
+        "destinations": [str(prefix) for prefix in assignment.destinations],
+        "on_revoke": assignment.on_revoke.value,
+        "adopt_flows": assignment.adopt_flows,
+    }
+
+
+def difference(before: Assignment, after: Assignment) -> dict[str, Any]:
+    """Return what of *after*, as bodies have it, is otherwise in *before*; both of one key."""
+    was = adjustable(before)
+    return {name: value for name, value in adjustable(after).items() if was[name] != value}
+
+
 def _declaration(assignment: Assignment) -> dict[str, Any]:
+    usual = {"on_revoke": OnRevoke.DETACH.value, "adopt_flows": False}
+    said = adjustable(assignment).items()
+    # What is as it usually is needs no words, and a server that knows none understands.
     return {
         "helper": assignment.helper,
         "protocol": assignment.protocol.value,
         "port": assignment.port,
-        "destinations": [str(prefix) for prefix in assignment.destinations],
+        **{name: value for name, value in said if usual.get(name) != value},
     }
 
 

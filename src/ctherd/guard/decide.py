@@ -136,6 +136,8 @@ def _rules(policy: Policy) -> Iterator[_Rule]:
         yield _allowed_ports(policy.allowed_ports)
     if not policy.allow_tls_ports:
         yield _no_tls_port
+    if not policy.allow_adopt_flows:
+        yield _no_adoption
     if policy.require_destinations:
         yield _require_destinations(kernel_names(policy.require_destinations))
 
@@ -198,6 +200,14 @@ def _no_tls_port(assignment: Assignment) -> Denial | None:
     if what is None:
         return None
     return Denial("allow_tls_ports", f"port {assignment.port} is {what}: no helper can read it")
+
+
+def _no_adoption(assignment: Assignment) -> Denial | None:
+    if not assignment.adopt_flows:
+        return None
+    return Denial(
+        "allow_adopt_flows", "the policy lets no helper reach connections that are open already"
+    )
 
 
 def _is_scoped(destinations: Destinations) -> bool:

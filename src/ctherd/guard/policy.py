@@ -23,7 +23,8 @@ class Policy:
     *netns_patterns* are shell patterns, case-sensitive, and do not concern the host;
     *require_destinations* names helpers that may not serve every address; *kill* withdraws
     helpers at once, whatever else allows them; *allow_tls_ports* false denies what could only ever
-    look at encrypted connections; *scope* narrows what is allowed.
+    look at encrypted connections, *allow_adopt_flows* false what would reach connections that are
+    open already; *scope* narrows what is allowed.
     Raises: ConfigurationError, on construction, for a helper that the catalog does not list.
     """
 
@@ -36,6 +37,7 @@ class Policy:
     require_destinations: frozenset[str] = frozenset()
     kill: frozenset[str] = frozenset()
     allow_tls_ports: bool = True
+    allow_adopt_flows: bool = True
     scope: SafeScope = WIDE
 
     def __post_init__(self) -> None:

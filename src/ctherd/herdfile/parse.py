@@ -28,8 +28,6 @@ MAX_NETNS_BYTES: Final = 255  # NAME_MAX; the schema can only count characters.
 
 _IF_MEANT: Final = "if no router shall have any helper, write version: 1 and routers: []"
 
-_NOT_THROUGH_A_SERVER: Final = frozenset(("on_revoke", "adopt_flows"))
-
 # Source: YAML 1.2.2, production c-printable; the byte order mark counts only at the start.
 _UNPRINTABLE: Final = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -173,10 +171,6 @@ class _Meaning:
         helper = intern(entry["helper"])
         protocol, port = Protocol(entry["protocol"]), entry["port"]
         destinations = self._destinations(path, entry)
-        if self.of_hosts:
-            for name in _NOT_THROUGH_A_SERVER & entry.keys():
-                what = "a server does not hand this on to its agents yet"
-                self._blame((*path, name), what, "leave it out")
         try:
             return Assignment(
                 AssignmentId(f"{protocol}/{port}/{helper}"),

@@ -21,7 +21,10 @@ from ctherd.model.observation import Tag
 from ctherd.ports import Edit, Record
 from ctherd.private_database import opened, transaction
 
-_VERSION: Final = 3
+_VERSION: Final = 4
+_WITHOUT_ADOPTING: Final = 3
+"""Has the same tables, and no word in its lines that an assignment adopts."""
+
 _WITHOUT_DEBTS: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE edit (
@@ -99,11 +102,12 @@ class SqliteJournal:
 
     def _append(self, edits: Iterable[Edit]) -> None:
         rows = []
-        for netns, router, tag, put, forget, on_revoke, owe, paid in edits:
+        for netns, router, tag, put, forget, on_revoke, owe, paid, adopting in edits:
             self._numbers[netns] = number = self._numbers.get(netns, 0) + 1
             forgotten = as_lines(dict.fromkeys(forget, ANY)) if forget else ""
             debts = (debts_as_lines(paid), debts_as_lines(owe)) if paid or owe else ("", "")
-            rows.append((netns, number, router, tag, forgotten, as_lines(put, on_revoke), *debts))
+            made = as_lines(put, on_revoke, adopting)
+            rows.append((netns, number, router, tag, forgotten, made, *debts))
         self._db.executemany("INSERT INTO edit VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def _sum(self, query: str, parameters: Sequence[str] = ()) -> dict[NetnsName, Record]:
@@ -113,17 +117,26 @@ class SqliteJournal:
             before = records.get(netns)
             managed = dict(before.managed) if before else {}
             unusual = dict(before.on_revoke) if before else {}
-            made, made_unusual = from_lines(put)
-            for key in from_lines(forget)[0]:
+            adopting = before.adopting if before else frozenset()
+            made = from_lines(put)
+            gone = from_lines(forget).assignments
+            for key in gone:
                 managed.pop(key, None)
+            for key in (*gone, *made.assignments) if unusual else ():
                 unusual.pop(key, None)
-            for key in made if unusual else ():
-                unusual.pop(key, None)
-            managed.update(made)
-            unusual.update(made_unusual)
+            if adopting:
+                adopting -= gone.keys() | made.assignments.keys()
+            managed.update(made.assignments)
+            unusual.update(made.on_revoke)
             owed = _owed(before.owed if before else (), debts_from_lines(paid), owe)
             records[netns] = Record(
-                NetnsName(netns), RouterId(router), Tag(tag), managed, unusual, owed
+                NetnsName(netns),
+                RouterId(router),
+                Tag(tag),
+                managed,
+                unusual,
+                owed,
+                adopting | made.adopting,
             )
         return records
 
@@ -139,6 +152,7 @@ class SqliteJournal:
                 each.managed,
                 on_revoke=each.on_revoke,
                 owe=each.owed,
+                adopting=each.adopting,
             )
             for each in summed.values()
         )
@@ -157,7 +171,7 @@ class SqliteJournal:
             if version == _WITHOUT_DEBTS:
                 for statement in _DEBTS:
                     self._db.execute(statement)
-            else:
+            elif version != _WITHOUT_ADOPTING:
                 self._db.execute(_SCHEMA)
             if version == format_1.VERSION:
                 self._append(format_1.edits(self._db))

@@ -124,6 +124,7 @@ _POLICY: Final = option.section(
         "require_destinations": _HELPERS,
         "kill": _HELPERS,
         "allow_tls_ports": option.flag,
+        "allow_adopt_flows": option.flag,
         "scope": _SCOPE,
     },
 )

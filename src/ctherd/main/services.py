@@ -130,8 +130,10 @@ def _started(core: Core, options: ServerOptions, stack: AsyncExitStack) -> _Star
 def _helpers(
     core: Core, parts: _Started, policy: Policy, adjustable: Adjustable
 ) -> ConntrackHelpers:
-    edits = HelperEdits(parts.book, parts.slots, lambda: adjustable.profile, core.keys.publisher)
     permission = Permission(policy, core.committer)
+    edits = HelperEdits(
+        parts.book, parts.slots, lambda: adjustable.profile, core.keys.publisher, permission
+    )
     return ConntrackHelpers(parts.book, parts.writer, edits, permission)
 
 

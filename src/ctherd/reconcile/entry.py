@@ -14,7 +14,7 @@ from ctherd.model.assignment import (
     within,
 )
 from ctherd.model.catalog import Family, by_name
-from ctherd.model.debt import Debt
+from ctherd.model.debt import Action, Debt
 from ctherd.model.document import Document, NetnsName, RouterId
 from ctherd.model.observation import Live, Observation, Ownership, Tag, Unchanged
 from ctherd.plan.diff import Change, Desired, Managed, Verb
@@ -33,8 +33,9 @@ class Entry:
     *cookie* is that of the netns that is open, *last_cookie* stays known when it was let go of;
     *settled* is true while nothing has to happen as long as the kernel says nothing changed;
     *refused_in* holds what only some families refuse, and is asked of the others alone;
-    *on_revoke* is what was recorded of those of *managed* that are not simply detached, *owed* what
-    live flows are owed still, and *revoked* what last came of that.
+    *on_revoke* is what was recorded of those of *managed* that are not simply detached, *adopts*
+    those that were recorded to reach open flows, *owed* what live flows are owed still, and
+    *revoked* what last came of that.
     The mappings are replaced, never changed: wanted, made and live are one and the same object
     where they are equal, which is nearly always.
     """
@@ -46,6 +47,7 @@ class Entry:
     document: Document | None = None
     managed: Managed = field(default_factory=dict)
     on_revoke: Mapping[AssignmentKey, OnRevoke] = field(default_factory=dict)
+    adopts: frozenset[AssignmentKey] = frozenset()
     owed: tuple[Debt, ...] = ()
     revoked: Revoked | None = None
     denials: Mapping[AssignmentId, Denial] = field(default_factory=dict)
@@ -131,6 +133,8 @@ class Entry:
         if self.on_revoke or edit.on_revoke:
             kept = {key: how for key, how in self.on_revoke.items() if key not in edit.put}
             self.on_revoke = {**kept, **edit.on_revoke}
+        if self.adopts or edit.adopting:
+            self.adopts = self.adopts.difference(edit.put) | edit.adopting
         self.owed += edit.owe
 
     def settle(self) -> None:
@@ -187,31 +191,62 @@ class Entry:
             left.pop(key, None)
         self.managed = left
         self.on_revoke = {key: how for key, how in self.on_revoke.items() if key in left}
+        self.adopts = self.adopts.difference(gone)
         return (
             [] if self.tag is None else [Edit(self.netns, self.router, self.tag, {}, tuple(gone))]
         )
 
     # -- what live flows are owed ----------------------------------------------------------------
 
-    def on_revoke_of(self, keys: Iterable[AssignmentKey]) -> Mapping[AssignmentKey, OnRevoke]:
-        """Return what is unusual about the end of *keys*, as their author has it."""
+    @property
+    def adopting(self) -> frozenset[AssignmentKey]:
+        """What shall reach open flows, as its author has it."""
+        return self.document.adopting if self.document is not None else frozenset()
+
+    def edit(
+        self, tag: Tag, put: Mapping[AssignmentKey, Destinations], owe: tuple[Debt, ...]
+    ) -> Edit:
+        """Return the record of *put*, with what its author wants of its flows, and of *owe*."""
         wanted = self.document.on_revoke if self.document is not None else {}
-        return {key: wanted[key] for key in keys if key in wanted} if wanted else {}
+        return Edit(
+            self.netns,
+            self.router,
+            tag,
+            put,
+            on_revoke={key: wanted[key] for key in put if key in wanted} if wanted else {},
+            owe=owe,
+            adopting=frozenset(key for key in self.adopting if key in put),
+        )
 
     def restated(self) -> Mapping[AssignmentKey, Destinations]:
-        """Return what is managed as before, but shall end in another way than was recorded."""
-        if self.document is None or not (self.on_revoke or self.document.on_revoke):
+        """Return what is managed as before, and for whose flows something else was recorded."""
+        document = self.document
+        if document is None:
             return {}
-        wanted, recorded = self.document.on_revoke, self.on_revoke
+        if not (self.on_revoke or document.on_revoke or self.adopts or document.adopting):
+            return {}
+        wanted, recorded = document.on_revoke, self.on_revoke
+        moved = self.adopts ^ document.adopting
         return {
             key: scope
             for key, scope in self.managed.items()
-            if key in self.document.desired and wanted.get(key) is not recorded.get(key)
+            if key in document.desired
+            and (key in moved or wanted.get(key) is not recorded.get(key))
         }
+
+    def newly_adopting(self) -> tuple[Debt, ...]:
+        """Return what is owed to open flows of what is managed, and did not adopt so far."""
+        known = frozenset(self.owed)
+        debts = (
+            Debt(Action.ADOPT, key, self.desired[key])
+            for key in self.adopting - self.adopts
+            if key in self.managed and key in self.desired
+        )
+        return tuple(each for each in debts if each not in known)
 
     def new_debts(self, changes: tuple[Change, ...]) -> tuple[Debt, ...]:
         """Return what *changes* will owe to live flows, besides what is owed already."""
-        adopting = self.document.adopting if self.document is not None else ()
+        adopting = self.adopting
         if not adopting and all(change.verb is Verb.CREATE for change in changes):
             return ()
         known = frozenset(self.owed)

@@ -91,6 +91,7 @@ class Reconciler:
                 managed=record.managed,
                 on_revoke=record.on_revoke,
                 owed=record.owed,
+                adopts=record.adopting,
             )
             for record in journal.load().values()
         }
@@ -295,15 +296,14 @@ class Reconciler:
             if not (put or owe):
                 continue
             tag = entry.tag or drawn_tag()
-            unusual = entry.on_revoke_of(put)
-            edits.append(Edit(entry.netns, entry.router, tag, put, on_revoke=unusual, owe=owe))
+            edits.append(entry.edit(tag, put, owe))
         self._record(edits)
 
     def _record_restated(self, chosen: Sequence[Entry]) -> None:
-        """Put on disk how what is managed shall end, where its author changed only that."""
+        """Put on disk what shall become of flows, where only that was declared anew."""
         self._record(
             [
-                Edit(entry.netns, entry.router, entry.tag, put, on_revoke=entry.on_revoke_of(put))
+                entry.edit(entry.tag, put, entry.newly_adopting())
                 for entry in chosen
                 if entry.tag is not None and (put := entry.restated())
             ]

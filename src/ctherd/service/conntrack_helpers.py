@@ -12,11 +12,19 @@ from ctherd.model.assignment import AssignmentId
 from ctherd.model.document import RouterId
 from ctherd.model.router import ProjectId, Router
 from ctherd.service.asker import Asker
-from ctherd.service.helper_edits import CREATE, DELETE, UPDATE, HelperEdits, helper_of
+from ctherd.service.helper_edits import (
+    ADOPT,
+    CREATE,
+    DELETE,
+    UPDATE,
+    HelperEdits,
+    helper_of,
+)
 from ctherd.service.helper_rules import Wanted, judge
 from ctherd.service.moments import utc_now
 from ctherd.service.permission import Permission
 from ctherd.service.refusals import (
+    Forbidden,
     HelperNotAllowed,
     HelperUnknown,
     Hidden,
@@ -134,6 +142,8 @@ class ConntrackHelpers:
         """Refuse as the reference does: what would not be even if the router were the caller's."""
         project = asker.caller.project
         await self._permission.to_create(CREATE, asker, project)
+        if any(each.adopt_flows for each in wanted):
+            await self._permission.to_create(ADOPT, asker, project)
         for each in wanted:
             judge(
                 each,
@@ -154,7 +164,7 @@ class ConntrackHelpers:
     ) -> Router | None:
         try:
             published = await self._writer.carry_out(RouterId(router.id), decide)
-        except (HelperNotAllowed, OverQuota) as error:
+        except (Forbidden, HelperNotAllowed, OverQuota) as error:
             if error.rule:
                 await self._permission.deny(asker, action, error.rule, router=router, helper=helper)
             raise

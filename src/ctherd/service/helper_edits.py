@@ -14,9 +14,10 @@ from ctherd.model.assignment import AssignmentId
 from ctherd.model.router import DeclaredHelper, Router
 from ctherd.service.asker import Asker
 from ctherd.service.helper_rules import Wanted, judge, refuse_collision
+from ctherd.service.permission import Permission
 from ctherd.service.publish import Publisher
 from ctherd.service.records import helper_as_plain
-from ctherd.service.refusals import HelperUnknown, OverQuota
+from ctherd.service.refusals import Forbidden, HelperUnknown, OverQuota
 from ctherd.service.router_book import Kept, RouterBook
 from ctherd.service.router_writer import Edit
 from ctherd.service.slots import Slots
@@ -25,6 +26,7 @@ from ctherd.store.port import Expect, Put
 CREATE: Final = "create_router_conntrack_helper"
 UPDATE: Final = "update_router_conntrack_helper"
 DELETE: Final = "delete_router_conntrack_helper"
+ADOPT: Final = "ctherd:adopt_flows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,16 @@ class HelperEdits:
     slots: Slots
     profile: Callable[[], Profile]
     publisher: Callable[[], Publisher]
+    permission: Permission
 
     def add(self, asker: Asker, kept: Kept, wanted: Sequence[Wanted], now: str) -> Edit:
         """Give the router all of *wanted*, in that order.
 
-        Raises: as judge and refuse_collision; OverQuota.
+        Raises: Forbidden; as judge and refuse_collision; OverQuota.
         """
         router = kept.router
+        for one in wanted:
+            self._refuse_adoption(asker, router, one)
         helpers = dict(router.helpers)
         new = [self._declare(asker, router, each, now) for each in wanted]
         for each in new:
@@ -64,13 +69,14 @@ class HelperEdits:
     ) -> Edit | None:
         """Change what *changes* names (fields of Wanted) of *helper*; None if it is so already.
 
-        Raises: HelperUnknown; as judge and refuse_collision.
+        Raises: HelperUnknown, Forbidden; as judge and refuse_collision.
         """
         router = kept.router
         before = helper_of(router, helper)
         wanted = replace(_as_wanted(before), **changes)
         if wanted == _as_wanted(before):
             return None
+        self._refuse_adoption(asker, router, wanted, _as_wanted(before))
         assignment = judge(wanted, helper, asker.caller, router.project, self.profile())
         refuse_collision(
             router.id, assignment, (other.assignment for other in router.helpers.values())
@@ -102,6 +108,18 @@ class HelperEdits:
         drawn = AssignmentId(str(uuid4()))
         assignment = judge(wanted, drawn, asker.caller, router.project, self.profile())
         return DeclaredHelper(assignment, wanted.description, now)
+
+    def _refuse_adoption(
+        self, asker: Asker, router: Router, wanted: Wanted, before: Wanted | None = None
+    ) -> None:
+        """Let nobody reach connections that are open who may not.
+
+        Raises: Forbidden.
+        """
+        if not wanted.reaches_more(before):
+            return
+        if not self.permission.given(ADOPT, asker, router.project):
+            raise Forbidden(ADOPT)
 
     def _within_quota(
         self, router: Router, new: Sequence[AssignmentId]
@@ -136,6 +154,8 @@ def _as_wanted(declared: DeclaredHelper) -> Wanted:
         assignment.port,
         assignment.destinations,
         declared.description,
+        assignment.on_revoke,
+        assignment.adopt_flows,
     )
 
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 from ctherd.authz.caller import Caller
 from ctherd.authz.profile import Profile
-from ctherd.model.assignment import ANY, Assignment, AssignmentId, Destinations, overlap
+from ctherd.model.assignment import (
+    ANY,
+    Assignment,
+    AssignmentId,
+    Destinations,
+    OnRevoke,
+    overlap,
+)
 from ctherd.model.catalog import Protocol, protocols_of
 from ctherd.model.document import RouterId
 from ctherd.model.router import ProjectId
@@ -26,6 +33,18 @@ class Wanted:
     port: int
     destinations: Destinations = ANY
     description: str = ""
+    on_revoke: OnRevoke = OnRevoke.DETACH
+    adopt_flows: bool = False
+
+    def reaches_more(self, before: "Wanted | None") -> bool:
+        """Tell whether it reaches open connections that it did not as *before* (None: not there).
+
+        Who may have such a helper is asked again whenever other connections come into question.
+        """
+        return self.adopt_flows and (before is None or self._reached() != before._reached())
+
+    def _reached(self) -> object:
+        return self.adopt_flows, self.helper, self.protocol, self.port, self.destinations
 
 
 def judge(
@@ -42,7 +61,13 @@ def judge(
     if wanted.protocol not in supported:
         raise ProtocolUnsupported(wanted.helper, wanted.protocol, supported)
     assignment = Assignment(
-        helper, wanted.helper, Protocol(wanted.protocol), wanted.port, wanted.destinations
+        helper,
+        wanted.helper,
+        Protocol(wanted.protocol),
+        wanted.port,
+        wanted.destinations,
+        wanted.on_revoke,
+        wanted.adopt_flows,
     )
     refused = profile.refusal(caller, project, assignment)
     if refused is not None:

@@ -266,11 +266,11 @@ class HostService:
         """Return a plan, what it risks, and how many open flows it would touch."""
         shown = report_as_data(report, entry, self.scope)
         shown |= self._risks(report, entry)
-        adopting = entry.document.adopting if entry.document is not None else ()
+        adopting = entry.adopting
         if not adopting or report.plan is None or entry.cookie is None:
             return shown
-        owed = debts(report.plan.changes, {}, adopting)
-        adopted = tuple(each for each in owed if each.action is Action.ADOPT)
+        owed = (*entry.newly_adopting(), *debts(report.plan.changes, {}, adopting))
+        adopted = tuple(dict.fromkeys(each for each in owed if each.action is Action.ADOPT))
         revocation = Revocation(entry.netns, entry.cookie, entry.tag, adopted, entry.desired)
         try:
             return shown | {"adopts": self._counted(revocation) if adopted else []}
@@ -327,6 +327,7 @@ def remembered(record: Record) -> Document:
                 key.port,
                 scope,
                 record.on_revoke.get(key, OnRevoke.DETACH),
+                key in record.adopting,
             )
             for key, scope in record.managed.items()
         ],

@@ -162,4 +162,7 @@ def worked(answer: Answer) -> bool:
 
 def changes(answer: Answer) -> bool:
     """Tell whether *answer* speaks of any change."""
-    return any(each["changes"] or each["repairs"] or each["claim"] for each in answer["routers"])
+    return any(
+        each["changes"] or each["repairs"] or each["claim"] or each.get("adopts")
+        for each in answer["routers"]
+    )

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ctherd.errors import InvalidDeclaration, RemoteProtocolError
-from ctherd.model.assignment import Assignment, AssignmentId, parse_prefix
-from ctherd.model.catalog import Protocol
 from ctherd.model.document import NetnsName, RouterId
 from ctherd.model.router import DeclaredHelper, HostName, Placement, ProjectId, Router
+from ctherd.signing.assignments import read_assignment, spell_assignment
 from ctherd.signing.canonical import Plain
 from ctherd.signing.envelope import Envelope, Signer, Verifier, from_plain
 
@@ -118,13 +117,8 @@ def router_as_plain(router: Router) -> Plain:
 
 def helper_as_plain(declared: DeclaredHelper) -> Plain:
     """Return a helper as records and the audit spell it."""
-    assignment = declared.assignment
     return {
-        "id": assignment.id,
-        "helper": assignment.helper,
-        "protocol": assignment.protocol.value,
-        "port": assignment.port,
-        "destinations": [str(prefix) for prefix in assignment.destinations],
+        **spell_assignment(declared.assignment),
         "description": declared.description,
         "declared_at": declared.declared_at,
     }
@@ -154,17 +148,7 @@ def _router(payload: Plain) -> Router:
 
 
 def _helper(plain: Mapping[str, Any]) -> DeclaredHelper:
-    return DeclaredHelper(
-        Assignment(
-            AssignmentId(plain["id"]),
-            plain["helper"],
-            Protocol(plain["protocol"]),
-            plain["port"],
-            tuple(parse_prefix(each) for each in plain["destinations"]),
-        ),
-        plain["description"],
-        plain["declared_at"],
-    )
+    return DeclaredHelper(read_assignment(plain), plain["description"], plain["declared_at"])
 
 
 def _placements(plain: list[list[str]]) -> tuple[Placement, ...]:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, NewType, TypeVar
 
 from ctherd.errors import InvalidDeclaration, RemoteProtocolError
-from ctherd.model.assignment import Assignment, AssignmentId, parse_prefix
-from ctherd.model.catalog import Protocol
 from ctherd.model.document import Document, NetnsName, RouterId, document
 from ctherd.model.router import HostName, ProjectId
+from ctherd.signing.assignments import read_assignment, spell_assignment, text, whole
 from ctherd.signing.canonical import Plain
 from ctherd.signing.envelope import Envelope, Signer, Verifier
 
@@ -69,7 +68,9 @@ class HostDocument:
             {
                 "kind": DOCUMENT,
                 **_head(self.host, self.project, self.router, self.document.netns, self.version),
-                "assignments": [_assignment(each) for each in self.document.assignments.values()],
+                "assignments": [
+                    spell_assignment(each) for each in self.document.assignments.values()
+                ],
             }
         )
 
@@ -165,66 +166,35 @@ def _head(
     }
 
 
-def _assignment(assignment: Assignment) -> Plain:
-    return {
-        "id": assignment.id,
-        "helper": assignment.helper,
-        "protocol": assignment.protocol.value,
-        "port": assignment.port,
-        "destinations": [str(prefix) for prefix in assignment.destinations],
-    }
-
-
 def _read_document(payload: Plain) -> HostDocument:
-    assignments = [
-        Assignment(
-            AssignmentId(_text(each["id"])),
-            _text(each["helper"]),
-            Protocol(each["protocol"]),
-            _whole(each["port"]),
-            tuple(parse_prefix(_text(prefix)) for prefix in each["destinations"]),
-        )
-        for each in payload["assignments"]
-    ]
+    assignments = [read_assignment(each) for each in payload["assignments"]]
     return HostDocument(
-        HostName(_text(payload["host"])),
-        ProjectId(_text(payload["project"])),
+        HostName(text(payload["host"])),
+        ProjectId(text(payload["project"])),
         _version(payload["version"]),
-        document(_text(payload["router"]), _text(payload["netns"]), assignments),
+        document(text(payload["router"]), text(payload["netns"]), assignments),
     )
 
 
 def _read_tombstone(payload: Plain) -> Tombstone:
     return Tombstone(
-        HostName(_text(payload["host"])),
-        ProjectId(_text(payload["project"])),
+        HostName(text(payload["host"])),
+        ProjectId(text(payload["project"])),
         _version(payload["version"]),
-        RouterId(_text(payload["router"])),
-        NetnsName(_text(payload["netns"])),
+        RouterId(text(payload["router"])),
+        NetnsName(text(payload["netns"])),
     )
 
 
 def _read_manifest(payload: Plain) -> Manifest:
     return Manifest(
-        HostName(_text(payload["host"])),
-        _whole(payload["epoch"]),
-        _whole(payload["revision"]),
+        HostName(text(payload["host"])),
+        whole(payload["epoch"]),
+        whole(payload["revision"]),
         {DocumentId(name): _version(each) for name, each in payload["documents"].items()},
     )
 
 
 def _version(given: Any) -> Version:
     epoch, serial = given
-    return Version(_whole(epoch), _whole(serial))
-
-
-def _text(given: Any) -> str:
-    if not isinstance(given, str):
-        raise TypeError(f"{given!r} is not a string")
-    return given
-
-
-def _whole(given: Any) -> int:
-    if type(given) is not int:
-        raise TypeError(f"{given!r} is not a whole number")
-    return given
+    return Version(whole(epoch), whole(serial))
