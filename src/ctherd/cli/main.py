@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from ctherd import __version__
-from ctherd.cli import audit, host, keys, leaving, server, store, tokens, tools, watch
+from ctherd.cli import audit, host, keys, lab, leaving, server, store, tokens, tools, watch
 from ctherd.cli.options import DATAPLANES
 from ctherd.errors import CtherdError
 
@@ -72,6 +72,7 @@ for command in (
     tools.helpers,
     tools.doctor,
     tools.demo,
+    lab.lab,
     tools.schema,
     tools.completion,
 ):

@@ -25,10 +25,10 @@ class Progress:
         self._timer.daemon = True
         self._timer.start()
 
-    def tell(self, done: int, total: int) -> None:
-        """Say how many of how many routers are done."""
+    def tell(self, done: int, total: int, things: str = "routers") -> None:
+        """Say how many of how many *things* are done."""
         with self._lock:
-            self._words = f"{self._words.partition(':')[0]}: {done} of {total} routers"
+            self._words = f"{self._words.partition(':')[0]}: {done} of {total} {things}"
             if self._shown is not None:
                 self._shown.update(self._words)
 
@@ -54,7 +54,7 @@ class Progress:
 class Silence:
     """Progress that nobody can see."""
 
-    def tell(self, done: int, total: int) -> None:
+    def tell(self, done: int, total: int, things: str = "") -> None:
         """Say nothing."""
 
 

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from ctherd import process
 from ctherd.errors import CtherdError
@@ -102,6 +102,18 @@ class Case:
     def missing(self) -> tuple[Program, ...]:
         """Return what has to be installed first."""
         return tuple(each for each in self.needs if not each.path)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return what it is, as JSON has it."""
+        return {
+            "case": self.name,
+            "helper": self.helper,
+            "protocol": self.l4.value,
+            "port": self.port,
+            "family": self.family.value,
+            "software": self.software,
+            "missing": [each.package for each in self.missing()],
+        }
 
     def __str__(self) -> str:
         return self.name

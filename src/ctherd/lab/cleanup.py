@@ -50,7 +50,7 @@ def namespaces(names: Sequence[str]) -> Iterator[None]:
     """
     if os.geteuid() != 0:
         raise PrivilegeMissing("network namespaces can be created by root only", cure="use sudo")
-    with _interruptible() as interruption:
+    with interruptible() as interruption:
         clean = partial(remove, names)
         # Registered before the first one is made: the signal may come in between.
         atexit.register(clean)
@@ -73,7 +73,11 @@ def remove(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Interruption]:
+def interruptible() -> Iterator[Interruption]:
+    """Let signals that would end the process raise an exception instead, in the main thread.
+
+    Raises: KeyboardInterrupt, or SystemExit with 128 + the signal's number.
+    """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         # Python delivers signals to the main thread only: whoever has it must care.

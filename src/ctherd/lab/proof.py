@@ -6,7 +6,7 @@ they say. In the phase "revoked" the session is the one that worked before, held
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -37,7 +37,7 @@ Hire = Callable[[str], AbstractContextManager[Hands]]
 
 
 class NotAssigned(CtherdError):
-    """ctherd did not make true what the lab asked for; carries its answer."""
+    """ctherd did not make true what the lab asked for; carries its words."""
 
     code = "not-assigned"
 
@@ -139,8 +139,18 @@ class Proof:
     def _apply(self, *wanted: Assignment) -> Mapping[str, Any]:
         answer = self.hands.apply(document(_ROUTER, self.net.router.name, wanted))
         if not worked(dict(answer)):
-            raise NotAssigned(f"ctherd answered {answer}")
+            raise NotAssigned("; ".join(_refusals(answer)))
         return answer
+
+
+def _refusals(answer: Mapping[str, Any]) -> Iterator[str]:
+    for router in answer["routers"]:
+        if router["error"]:
+            yield router["error"]["what"]
+        for each in (*router["refused"], *router["denied"]):
+            yield f"{each['assignment']}: {each['reason']}"
+        for each in router["changes"]:
+            yield f"{each['change']}: {each['why']}"
 
 
 def _tried(session: Session) -> tuple[bool, str]:

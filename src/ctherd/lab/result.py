@@ -133,15 +133,9 @@ class CaseResult:
 
     def as_data(self) -> dict[str, Any]:
         """Return it as JSON has it."""
-        case = self.case
         return {
-            "case": case.name,
-            "helper": case.helper,
-            "protocol": case.l4.value,
-            "port": case.port,
-            "family": case.family.value,
+            **self.case.as_data(),
             "dataplane": self.dataplane,
-            "software": case.software,
             "versions": dict(self.versions),
             "verdict": self.verdict.value,
             "why": self.why,
