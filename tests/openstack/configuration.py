@@ -1,0 +1,110 @@
+"""The files in /etc/neutron: the agent is not root, and has sudo and rootwrap, as operators do."""
+
+from pathlib import Path
+from typing import Final
+
+from tests.openstack.machine import BIN, STATE, Machine
+
+HOST: Final = "network-node"
+SERVER_FILES: Final = ("neutron.conf", "ml2_conf.ini")
+AGENT_FILES: Final = ("neutron.conf", "l3_agent.ini")
+
+_NEUTRON: Final = f"""\
+[DEFAULT]
+core_plugin = ml2
+service_plugins = router,conntrack_helper
+auth_strategy = noauth
+transport_url = rabbit://guest:guest@127.0.0.1:5672/
+state_path = {STATE}/state
+api_paste_config = /etc/neutron/api-paste.ini
+host = {HOST}
+rpc_workers = 1
+rpc_state_report_workers = 0
+agent_down_time = 20
+notify_nova_on_port_status_changes = false
+notify_nova_on_port_data_changes = false
+max_l3_agents_per_router = 1
+# So that fifty routers of a test find room.
+[quotas]
+quota_router = -1
+quota_network = -1
+quota_subnet = -1
+quota_port = -1
+[database]
+# On PostgreSQL the migrations stop: they contain SQL that only MySQL knows.
+connection = mysql+pymysql://root@127.0.0.1/neutron?charset=utf8mb4
+[oslo_messaging_rabbit]
+# A broker that comes back is met soon.
+rabbit_retry_interval = 1
+rabbit_interval_max = 1
+kombu_reconnect_delay = 0.2
+[oslo_concurrency]
+lock_path = {STATE}/state/lock
+[agent]
+root_helper = sudo {BIN}/neutron-rootwrap /etc/neutron/rootwrap.conf
+report_interval = 2
+"""
+
+_ML2: Final = """\
+[ml2]
+type_drivers = local
+tenant_network_types = local
+mechanism_drivers = test_switch
+extension_drivers =
+[securitygroup]
+enable_security_group = false
+"""
+
+_L3_AGENT: Final = """\
+[DEFAULT]
+interface_driver = tests.openstack.switch.Plugger
+agent_mode = {mode}
+enable_metadata_proxy = false
+ha_vrrp_advert_int = 1
+ha_confs_path = {state}/state/ha_confs
+[agent]
+extensions = {extensions}
+"""
+
+_ROOTWRAP: Final = f"""\
+[DEFAULT]
+filters_path = /etc/neutron/rootwrap.d
+exec_dirs = {BIN},/usr/sbin,/usr/bin,/sbin,/bin
+"""
+
+_PRIVSEP_FILTER: Final = """\
+[Filters]
+privsep: RegExpFilter, privsep-helper, root, privsep-helper, \
+--config-file, /etc/neutron/neutron.conf, --config-file, /etc/neutron/l3_agent.ini, \
+--privsep_context, {context}, --privsep_sock_path, /run/tmp/.*
+"""
+
+_ENTRY_POINTS: Final = """\
+[neutron.ml2.mechanism_drivers]
+test_switch = tests.openstack.switch:Binder
+"""
+
+
+def install(machine: Machine) -> None:
+    """Write everything but what the agent is to load."""
+    shipped = BIN.parent / "etc/neutron"
+    machine.write("/etc/neutron/api-paste.ini", (shipped / "api-paste.ini").read_text())
+    for filters in (shipped / "rootwrap.d").iterdir():
+        machine.write(f"/etc/neutron/rootwrap.d/{filters.name}", filters.read_text())
+    machine.write("/etc/neutron/rootwrap.conf", _ROOTWRAP)
+    machine.write(
+        "/etc/neutron/rootwrap.d/privsep.filters",
+        _PRIVSEP_FILTER.format(context=r"neutron\\.privileged\\..*"),
+    )
+    machine.write("/etc/neutron/neutron.conf", _NEUTRON)
+    machine.write("/etc/neutron/ml2_conf.ini", _ML2)
+    metadata = "Metadata-Version: 2.1\nName: ctherd-test-switch\nVersion: 0\n"
+    plugin = Path(STATE, "plugins/ctherd_test_switch-0.dist-info")
+    machine.write(f"{plugin}/METADATA", metadata)
+    machine.write(f"{plugin}/entry_points.txt", _ENTRY_POINTS)
+
+
+def configure_agent(machine: Machine, extensions: str, mode: str = "legacy") -> None:
+    """Write what the agent is to load, and how it is to work."""
+    text = _L3_AGENT.format(mode=mode, state=STATE, extensions=extensions)
+    machine.write("/etc/neutron/l3_agent.ini", text)

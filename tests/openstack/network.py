@@ -1,0 +1,95 @@
+"""Neutron's API as its users have it: routers, their networks and their helpers."""
+
+from typing import Any, Final
+
+import httpx
+
+FTP: Final = {"helper": "ftp", "protocol": "tcp", "port": 21}
+TFTP: Final = {"helper": "tftp", "protocol": "udp", "port": 69}
+
+INSIDE: Final = "192.0.2.0/24"
+OUTSIDE: Final = "198.51.100.0/24"
+OUTSIDE_GATEWAY: Final = "198.51.100.2"
+
+
+class Network:
+    """The API, and what was made with it, so that it can be unmade."""
+
+    def __init__(self, api: httpx.Client) -> None:
+        self._api = api
+        self._made: list[str] = []
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask for *path* below /v2.0; any refusal is an error of the test."""
+        answer = self._api.request(method, f"/v2.0/{path}", json=body)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return dict(answer.json() or {}) if answer.content else {}
+
+    def make(self, kind: str, **attributes: Any) -> dict[str, Any]:
+        path = f"{kind}s"
+        made = dict(self.ask("POST", path, {kind: {"project_id": "tests", **attributes}})[kind])
+        self._made.append(f"{path}/{made['id']}")
+        return made
+
+    def router(self, *helpers: dict[str, Any], **attributes: Any) -> str:
+        """Make a router without ports, on the one agent there is; return its id."""
+        router = str(self.make("router", **attributes)["id"])
+        for helper in helpers:
+            self.add_helper(router, helper)
+        self.ask("POST", f"agents/{self.agent()['id']}/l3-routers", {"router_id": router})
+        return router
+
+    def connect(self, router: str) -> tuple[str, str]:
+        """Give *router* an inside and an outside; return the ids of its ports there."""
+        inside = self._subnet(INSIDE)
+        added = self.ask(
+            "PUT", f"routers/{router}/add_router_interface", {"subnet_id": inside["id"]}
+        )
+        outside = self._subnet(OUTSIDE, gateway_ip=OUTSIDE_GATEWAY)
+        gateway = {"network_id": outside["network_id"], "enable_snat": True}
+        self.ask("PUT", f"routers/{router}", {"router": {"external_gateway_info": gateway}})
+        found = self.ask("GET", f"ports?device_id={router}&network_id={outside['network_id']}")
+        return str(added["port_id"]), str(found["ports"][0]["id"])
+
+    def disconnect(self, router: str) -> None:
+        """Take its inside and its outside from *router*."""
+        self.ask("PUT", f"routers/{router}", {"router": {"external_gateway_info": None}})
+        for port in self.ask("GET", f"ports?device_id={router}")["ports"]:
+            gone = {"port_id": port["id"]}
+            self.ask("PUT", f"routers/{router}/remove_router_interface", gone)
+
+    def clear(self) -> None:
+        """Delete everything that was made, routers first: they hold the rest."""
+        routers = [path for path in self._made if path.startswith("routers/")]
+        for path in routers:
+            self.disconnect(path.removeprefix("routers/"))
+        for path in (*routers, *(path for path in reversed(self._made) if path not in routers)):
+            self.ask("DELETE", path)
+        self._made.clear()
+
+    def _subnet(self, cidr: str, **attributes: Any) -> dict[str, Any]:
+        external = {"router:external": cidr == OUTSIDE}
+        network = self.make("network", **external)["id"]
+        return self.make(
+            "subnet", network_id=network, cidr=cidr, ip_version=4, enable_dhcp=False, **attributes
+        )
+
+    def agent(self) -> dict[str, Any]:
+        (agent,) = self.ask("GET", "agents?binary=neutron-l3-agent")["agents"]
+        return dict(agent)
+
+    def add_helper(self, router: str, helper: dict[str, Any]) -> str:
+        path = f"routers/{router}/conntrack_helpers"
+        return str(self.ask("POST", path, {"conntrack_helper": helper})["conntrack_helper"]["id"])
+
+    def change_helper(self, router: str, helper: str, **attributes: Any) -> None:
+        path = f"routers/{router}/conntrack_helpers/{helper}"
+        self.ask("PUT", path, {"conntrack_helper": attributes})
+
+    def remove_helper(self, router: str, helper: str) -> None:
+        self.ask("DELETE", f"routers/{router}/conntrack_helpers/{helper}")
+
+
+def tap(port_id: str) -> str:
+    """Return the name of the neighbour's end of a port that the switch plugged."""
+    return f"tap{port_id[:11]}"

@@ -1,0 +1,109 @@
+"""A router of Neutron's with a client on its inside and an FTP server on its outside.
+
+```
+ client                        router, all by Neutron            server
+ 192.0.2.9   ───tap… qr-…   192.0.2.1      198.51.100.x   qg-… tap…───   198.51.100.2
+```
+
+The router translates the client's address, and the server knows no way back to it. So in active
+mode a transfer succeeds where the router's kernel reads the control connection, and only there.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final, Self
+
+from ctherd.lab import services, transfers
+from ctherd.lab.namespace import Namespace
+from ctherd.lab.services import Payload
+from ctherd.lab.topology import Station
+from ctherd.lab.transfers import FTP_ACTIVE_V4, Attempt, Loop
+from tests.openstack.machine import Machine
+from tests.openstack.network import OUTSIDE_GATEWAY, Network, tap
+
+PATIENCE_S: Final = 30.0
+
+_CLIENT: Final = "192.0.2.9"
+_SERVER: Final = OUTSIDE_GATEWAY
+# FTP is served on both families; nobody asks for this one.
+_NO_V6: Final = IPv6Address("::1")
+
+
+@dataclass(frozen=True)
+class Site:
+    """One such router, by its id."""
+
+    machine: Machine
+    router_id: str
+    client: Station
+    server: Station
+    served: Payload
+
+    @classmethod
+    @contextmanager
+    def built(cls, machine: Machine, network: Network, router_id: str) -> Iterator[Self]:
+        """Connect the router; the agent, which must run, plugs its ports."""
+        inside, outside = network.connect(router_id)
+        with (
+            _station(machine, f"client-{inside[:8]}", tap(inside), _CLIENT) as client,
+            _station(machine, f"server-{outside[:8]}", tap(outside), _SERVER) as server,
+            services.payload() as served,
+            services.ftp(server, served),
+        ):
+            client.run(["ip", "route", "add", "default", "via", "192.0.2.1"])
+            site = cls(machine, router_id, client, server, served)
+            # Neutron says nowhere that a router is wired, but its gateway answers then.
+            becomes(
+                lambda: client.run(["ping", "-c1", "-W1", _SERVER], check=False).returncode == 0
+            )
+            yield site
+
+    @property
+    def router(self) -> Namespace:
+        return self.machine.netns(f"qrouter-{self.router_id}")
+
+    def attempt(self) -> Attempt:
+        """Fetch the payload in active mode."""
+        return transfers.attempt(self.client, self.server, FTP_ACTIVE_V4, self.served)
+
+    def loop(self) -> AbstractContextManager[Loop]:
+        """Fetch it again and again."""
+        return Loop.running(self.client, self.server, FTP_ACTIVE_V4, self.served)
+
+
+def assigned(router: Namespace) -> set[int]:
+    """The ports in our map, as `nft` lists them."""
+    listed = router.run(["nft", "-j", "list", "map", "inet", "ctherd", "assign"], check=False)
+    if listed.returncode:
+        return set()
+    (found,) = [each["map"] for each in json.loads(listed.stdout)["nftables"] if "map" in each]
+    return {element[0]["concat"][1] for element in found.get("elem", [])}
+
+
+def becomes(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:
+    """Wait on a state that other processes bring about, bounded."""
+    give_up_s = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > give_up_s:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@contextmanager
+def _station(machine: Machine, name: str, link: str, address: str) -> Iterator[Station]:
+    """Have a namespace that the plugged *link* leads to."""
+    machine.run("ip", "netns", "add", name)
+    try:
+        move = ("ip", "link", "set", link, "netns", name, "name", "eth0")
+        assert becomes(lambda: machine.run(*move, check=False).returncode == 0), f"no {link}"
+        station = Station(machine.netns(name).name, IPv4Address(address), _NO_V6)
+        lines = (f"address add {address}/24 dev eth0", "link set eth0 up", "link set lo up")
+        station.run(["ip", "-batch", "-"], input="\n".join(lines))
+        yield station
+    finally:
+        machine.run("ip", "netns", "delete", name)

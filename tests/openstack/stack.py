@@ -1,0 +1,152 @@
+"""A whole Neutron on a machine of its own: broker, database, API, RPC server and L3 agent."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+import httpx
+
+from tests.openstack import configuration
+from tests.openstack.machine import BIN, CHECKOUT, STATE, USER, Machine, Program
+
+API_SOCKET: Final = f"{STATE}/api.sock"
+DB_SOCKET: Final = f"{STATE}/db.sock"
+
+# Its files are in memory: a log file of the usual size would be most of them.
+_DB_SMALL: Final = (
+    "--innodb-log-file-size=8M",
+    "--innodb-buffer-pool-size=64M",
+    "--innodb-flush-log-at-trx-commit=0",
+)
+
+_BROKER_ENVIRONMENT: Final = {
+    "HOME": f"{STATE}/rabbit",
+    "RABBITMQ_NODENAME": "rabbit@localhost",
+    "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+    "RABBITMQ_MNESIA_BASE": f"{STATE}/rabbit/mnesia",
+    "RABBITMQ_LOG_BASE": f"{STATE}/rabbit/log",
+    "RABBITMQ_ENABLED_PLUGINS_FILE": f"{STATE}/rabbit/enabled_plugins",
+    "RABBITMQ_PID_FILE": f"{STATE}/rabbit/pid",
+}
+
+
+class Stack:
+    """What runs, by name; ``api`` speaks to it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.programs: dict[str, Program] = {}
+        self.agent_is = "", ""
+        transport = httpx.HTTPTransport(uds=str(machine.path(API_SOCKET)))
+        self.api = httpx.Client(base_url="http://neutron", transport=transport, timeout=60.0)
+
+    @classmethod
+    @contextmanager
+    def up(cls, logs: Path) -> Iterator[Self]:
+        """Start everything but the agent; afterwards nothing of it is left."""
+        with Machine.booted(logs) as machine:
+            machine.path(STATE).mkdir()
+            for name in ("rabbit", "state", "state/lock"):
+                machine.path(f"{STATE}/{name}").mkdir()
+            machine.run("chown", "-R", f"{USER}:", STATE)
+            configuration.install(machine)
+            configuration.configure_agent(machine, "")
+            stack = cls(machine)
+            with stack.api, stack._ended():
+                stack.start_broker()
+                stack._start_database()
+                stack._start_servers()
+                yield stack
+
+    @contextmanager
+    def _ended(self) -> Iterator[None]:
+        """Afterwards no program runs; killed, because nothing of what they know is kept."""
+        try:
+            yield
+        finally:
+            for program in reversed(self.programs.values()):
+                program.kill()
+
+    def start(self, name: str, *argv: str, env: dict[str, str] | None = None) -> Program:
+        self.programs[name] = self.machine.spawn(name, argv, env=env)
+        return self.programs[name]
+
+    def start_broker(self) -> None:
+        """Start RabbitMQ, also again after it was stopped; not yet ready, but it will be."""
+        server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+        self.start("broker", server, env=_BROKER_ENVIRONMENT)
+
+    def stop_broker(self) -> None:
+        self.programs["broker"].end()
+
+    def wait_for_broker(self) -> None:
+        self._until("broker", lambda: self._listens(":5672"))
+
+    def run_agent(self, extensions: str, mode: str = "legacy") -> None:
+        """Have an L3 agent with these extensions, started if another one or none runs."""
+        agent = self.programs.get("l3-agent")
+        if agent and agent.runs():
+            if self.agent_is == (extensions, mode):
+                return
+            agent.end()
+        configuration.configure_agent(self.machine, extensions, mode)
+        self.agent_is = extensions, mode
+        self.start_agent()
+
+    def start_agent(self) -> None:
+        """Start the agent as it is configured; it has reported to the server when this returns."""
+        before = self._heartbeat()
+        self.start("l3-agent", f"{BIN}/neutron-l3-agent", *_files(configuration.AGENT_FILES))
+        self._until("l3-agent", lambda: self._heartbeat() != before)
+
+    @property
+    def agent(self) -> Program:
+        return self.programs["l3-agent"]
+
+    def _heartbeat(self) -> str | None:
+        """Return when the agent was heard last, by the server's clock."""
+        agents = self.api.get("/v2.0/agents", params={"binary": "neutron-l3-agent"}).json()
+        return str(agents["agents"][0]["heartbeat_timestamp"]) if agents["agents"] else None
+
+    def _start_database(self) -> None:
+        where = f"--datadir={STATE}/db"
+        login = "--auth-root-authentication-method=normal"
+        install = ("mariadb-install-db", "--no-defaults", where, _DB_SMALL[0], login)
+        self.machine.run(*install, "--skip-test-db", user=USER)
+        listen = ("--bind-address=127.0.0.1", f"--socket={DB_SOCKET}", f"--pid-file={STATE}/db.pid")
+        self.start("database", "mariadbd", "--no-defaults", where, *listen, *_DB_SMALL)
+        self._until("database", lambda: self._listens(":3306"))
+        client = ("mariadb", "--no-defaults", f"--socket={DB_SOCKET}", "--user=root")
+        self.machine.run(*client, "-e", "create database neutron character set utf8mb4")
+        migrate = (f"{BIN}/neutron-db-manage", *_files(configuration.SERVER_FILES))
+        done = self.machine.run(*migrate, "upgrade", "heads", user=USER, timeout_s=300.0)
+        (self.machine.logs / "migration.log").write_text(done.output)
+
+    def _start_servers(self) -> None:
+        self.wait_for_broker()
+        files = ";".join(configuration.SERVER_FILES)
+        env = {"OS_NEUTRON_CONFIG_DIR": "/etc/neutron", "OS_NEUTRON_CONFIG_FILES": files}
+        server = str(CHECKOUT / "tests/openstack/api_server.py")
+        self.start("api", f"{BIN}/python", server, API_SOCKET, env=env)
+        rpc = f"{BIN}/neutron-rpc-server"
+        self.start("rpc-server", rpc, *_files(configuration.SERVER_FILES))
+        self._until("api", lambda: self._listens(API_SOCKET))
+
+    def _listens(self, where: str) -> bool:
+        """Tell whether a TCP port, as ``:80``, or a Unix socket is listened at."""
+        kind = "-Htl" if where.startswith(":") else "-Hxl"
+        return bool(self.machine.run("ss", kind, "-n", "src", where).stdout.strip())
+
+    def _until(self, name: str, holds: Callable[[], bool], within_s: float = 120.0) -> None:
+        """Wait on a state that the program *name* brings about; its log says why it does not."""
+        program, give_up_s = self.programs[name], time.monotonic() + within_s
+        while not holds():
+            alive = program.runs() and time.monotonic() < give_up_s
+            assert alive, f"{name} is not up:\n{program.log.read_text()[-4000:]}"
+            time.sleep(0.1)
+
+
+def _files(names: tuple[str, ...]) -> list[str]:
+    return [f"--config-file=/etc/neutron/{name}" for name in names]
