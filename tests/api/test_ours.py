@@ -165,7 +165,7 @@ async def test_the_status_is_what_the_agents_said(server: Server, client: Client
         State.PARTIAL,
         "ipv6: error",
         (
-            FamilyStatus(HostName("net1"), Family.IPV4, State.ACTIVE, "", since),
+            FamilyStatus(HostName("net1"), Family.IPV4, State.ACTIVE, "", since, since, "probe"),
             FamilyStatus(HostName("net1"), Family.IPV6, State.ERROR, "No such file", ""),
         ),
     )
@@ -173,8 +173,10 @@ async def test_the_status_is_what_the_agents_said(server: Server, client: Client
     shown = (await client.ask("GET", path)).json()["conntrack_helper"]
     assert (shown["status"], shown["status_reason"]) == ("partial", "ipv6: error")
     assert shown["status_details"] == [
-        {"family": "ipv4", "status": "active", "reason": "", "since": since},
-        {"family": "ipv6", "status": "error", "reason": "No such file", "since": None},
+        {"family": "ipv4", "status": "active", "reason": "", "since": since}
+        | {"verified_at": since, "verified_by": "probe"},
+        {"family": "ipv6", "status": "error", "reason": "No such file", "since": None}
+        | {"verified_at": None, "verified_by": None},
     ]
     told = (await client.ask("GET", path, who="admin")).json()["conntrack_helper"]
     assert {each["host"] for each in told["status_details"]} == {"net1"}

@@ -97,6 +97,7 @@ def test_every_option_is_taken_over() -> None:
         kill = ["irc"]
         allow_tls_ports = false
         allow_adopt_flows = false
+        allow_probe = false
         [policy.scope]
         related = true
         lowest_ports = {sip = 10000}
@@ -173,6 +174,7 @@ def test_every_option_is_taken_over() -> None:
             kill=frozenset({"irc"}),
             allow_tls_ports=False,
             allow_adopt_flows=False,
+            allow_probe=False,
             scope=SafeScope(True, {"sip": 10000}, AntiSpoofing.LOOSE, ("qg-*", "eth0")),
         ),
         follow=FollowOptions(

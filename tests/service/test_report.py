@@ -117,3 +117,15 @@ def test_the_schema_knows_the_words_of_the_model() -> None:
     assert known["verdict"]["properties"]["status"]["enum"] == [each.value for each in State]
     families = known["assignment"]["properties"]["families"]["properties"]
     assert list(families) == [each.value for each in Family]
+
+
+def test_what_was_verified_may_be_said() -> None:
+    """When and how; an agent that knows of no evidence says neither, and that is a report too."""
+    said = copy.deepcopy(REPORT)
+    families = said["routers"][0]["assignments"]["h1"]["families"]
+    families["ipv4"] = {**VERDICT, "verified_at": VERDICT["since"], "verified_by": "probe"}
+    (fare,) = read_report(said).fares
+    assert fare.assignments["h1"]["families"] == families
+    families["ipv4"]["verified_by"] = "hearsay"
+    with pytest.raises(InvalidDeclaration):
+        read_report(said)

@@ -22,7 +22,8 @@ from ctherd.agent.queue import Queue
 from ctherd.agent.revocations import Revocations
 from ctherd.agent.source import Source
 from ctherd.agent.telling import log_changes
-from ctherd.errors import CtherdError, JournalError, NetnsAbsent
+from ctherd.errors import CtherdError, JournalError, NetnsAbsent, NotFound
+from ctherd.journal.evidence import from_data
 from ctherd.model.document import Document, NetnsName
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.ports import Revoked
@@ -349,6 +350,11 @@ class Agent:
                 return await self._apply(request)
             case "adopt":
                 return await self._adopt(request)
+            case "targets":
+                asked = (str(request.get(each, "")) for each in ("router", "assignment"))
+                return self.service.targets(None, *asked)
+            case "evidence":
+                return self._keep_evidence(request)
         return self.source.answer(request)
 
     async def _apply(self, request: dict[str, Any]) -> Answer:
@@ -359,6 +365,15 @@ class Agent:
         self._revocations.look(self._reconciler.entries)
         await self._revocations.idle()
         return add_outcomes(answer, self._revocations.since(before))
+
+    def _keep_evidence(self, request: dict[str, Any]) -> Answer:
+        """Keep what `ctherd verify` found, and let it be told."""
+        netns = NetnsName(str(request.get("netns", "")))
+        if netns not in self._reconciler.entries:
+            raise NotFound(f"no router is declared or managed in netns {netns!r}")
+        self.service.keep_evidence(netns, map(from_data, request.get("evidence", ())))
+        self.source.reconciled([netns])
+        return {}
 
     async def _adopt(self, request: dict[str, Any]) -> Answer:
         await self._revocations.idle()

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from ctherd.model.status import AssignmentStatus
+from ctherd.service.evidence import Judged, OfNetns
 from ctherd.signing.statements import DocumentId, HostDocument
 
 Plain = dict[str, Any]
+
+_NO_EVIDENCE: Final[OfNetns] = {}
 
 
 def now() -> str:
@@ -25,13 +28,18 @@ class Fares:
         self._known: dict[DocumentId, Plain] = before._known if before is not None else {}
         self._told: set[DocumentId] = set()
 
-    def of(self, document: HostDocument, statuses: Iterable[AssignmentStatus]) -> Plain | None:
+    def of(
+        self,
+        document: HostDocument,
+        statuses: Iterable[AssignmentStatus],
+        evidence: OfNetns = _NO_EVIDENCE,
+    ) -> Plain | None:
         """Return the report of *document*, None if it says nothing new.
 
         Shape: *statuses* in the document's order of declaration.
         """
         before = self._known.get(document.id)
-        report = _report(document, statuses, before, now())
+        report = _report(document, statuses, evidence, before, now())
         if report == before and document.id in self._told:
             return None
         self._known[document.id] = report
@@ -47,6 +55,7 @@ class Fares:
 def _report(
     document: HostDocument,
     statuses: Iterable[AssignmentStatus],
+    evidence: OfNetns,
     before: Mapping[str, Any] | None,
     moment: str,
 ) -> Plain:
@@ -57,13 +66,15 @@ def _report(
         "netns": document.document.netns,
         "version": list(document.version),
         "assignments": {
-            name: _assignment(status, known.get(name, {"families": {}}), moment)
+            name: _assignment(status, evidence, known.get(name, {"families": {}}), moment)
             for name, status in named
         },
     }
 
 
-def _assignment(status: AssignmentStatus, before: Mapping[str, Any], moment: str) -> Plain:
+def _assignment(
+    status: AssignmentStatus, evidence: OfNetns, before: Mapping[str, Any], moment: str
+) -> Plain:
     return {
         "families": {
             family.value: _verdict(
@@ -71,10 +82,18 @@ def _assignment(status: AssignmentStatus, before: Mapping[str, Any], moment: str
                 before["families"].get(family.value),
                 moment,
             )
+            | _verified(evidence.get((status.key, family)))
             for family, verdict in status.families.items()
         },
         "remark": status.remark,
     }
+
+
+def _verified(judged: Judged | None) -> Plain:
+    """Return when it was proven and how; nothing where it was not."""
+    if judged is None or not judged.verified_at:
+        return {}
+    return {"verified_at": judged.verified_at, "verified_by": judged.evidence.proof.value}
 
 
 def _verdict(words: Plain, before: Mapping[str, Any] | None, moment: str) -> Plain:

@@ -278,7 +278,8 @@ class ServerSource:
         entry = service.reconciler.entries.get(document.document.netns)
         if entry is None or entry.document != document.document:
             return  # It is wanted in a moment; then there is something to tell.
-        words = self._fares.of(document, service.statuses(entry))
+        evidence = service.evidence_of(entry, thoroughly=False)
+        words = self._fares.of(document, service.statuses(entry), evidence)
         if words is not None:
             self._reporter.fares(document.id, words)
 

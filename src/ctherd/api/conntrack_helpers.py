@@ -139,4 +139,6 @@ def _detail(status: FamilyStatus, *, hosts: bool) -> Shown:
         "status": status.state.value,
         "reason": status.reason,
         "since": status.since or None,
+        "verified_at": status.verified_at or None,
+        "verified_by": status.verified_by or None,
     }

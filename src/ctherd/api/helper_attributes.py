@@ -6,6 +6,7 @@ from ctherd.api import values
 from ctherd.api.attributes import Attribute, ResourceMap
 from ctherd.model.assignment import OnRevoke
 from ctherd.model.catalog import names
+from ctherd.model.evidence import Proof
 from ctherd.model.status import State
 
 _ID: Final = {"type": "string", "format": "uuid", "description": "Drawn by the server."}
@@ -53,13 +54,27 @@ _DETAILS: Final = {
     "description": "One for each host and family; only those who may see placements see the host.",
     "items": {
         "type": "object",
-        "required": ["family", "status", "reason", "since"],
+        "required": ["family", "status", "reason", "since", "verified_at", "verified_by"],
         "properties": {
             "host": {"type": "string"},
             "family": {"type": "string", "enum": ["ipv4", "ipv6"]},
             "status": {"type": "string", "enum": [state.value for state in State]},
             "reason": {"type": "string"},
             "since": {"type": "string", "format": "date-time", "nullable": True},
+            "verified_at": {
+                "type": "string",
+                "format": "date-time",
+                "nullable": True,
+                "description": "When `ctherd verify` proved it there; null if it did not, or if "
+                "what it proved has changed since.",
+            },
+            "verified_by": {
+                "type": "string",
+                "nullable": True,
+                "enum": [*(each.value for each in Proof), None],
+                "description": "How: by the kernel's state alone, or by a flow through a copy of "
+                "the router, which was partial or not.",
+            },
         },
     },
 }

@@ -8,7 +8,19 @@ from typing import Any, NoReturn
 import click
 
 from ctherd import __version__
-from ctherd.cli import audit, host, keys, lab, leaving, server, store, tokens, tools, watch
+from ctherd.cli import (
+    audit,
+    host,
+    keys,
+    lab,
+    leaving,
+    server,
+    store,
+    tokens,
+    tools,
+    verify,
+    watch,
+)
 from ctherd.cli.options import DATAPLANES
 from ctherd.errors import CtherdError
 
@@ -58,6 +70,7 @@ for command in (
     host.confirm,
     host.adopt,
     host.reclaim,
+    verify.verify,
     leaving.uninstall,
     leaving.migrate,
     server.server,

@@ -16,6 +16,7 @@ _SIGNS = {
     "forget": (".", "cyan"),
     "conflict": ("!", "red"),
 }
+_COLUMNS = ("assignment", "desired", "managed", "live", "status", "risk", "verified", "reason")
 _STATES = {"active": "green", "pending": "yellow", "partial": "yellow"}
 
 
@@ -47,6 +48,35 @@ def adopted(answer: dict[str, Any], *, done: bool) -> None:
         click.echo(line)
     if not done and any(each["flows"] for each in answer["adopts"]):
         click.echo("nothing was changed; repeat with --yes to have them tracked anew")
+
+
+def _proven_cell(evidence: dict[str, Any]) -> str:
+    """Return in short what was verified, family by family."""
+    found = [f"{family} {_proven(each)}" for family, each in evidence.items()]
+    return "; ".join(found) or "–"
+
+
+def _proven(each: dict[str, Any]) -> str:
+    how = "stale" if each["stale"] else f"{each['result']} ({each['proof']})"
+    return f"{how} {each['when'][:16].replace('T', ' ')}"
+
+
+def _evidence_lines(router: dict[str, Any]) -> Any:
+    for each in router["assignments"]:
+        for family, found in each["evidence"].items():
+            name = f"{each['protocol']}/{each['port']} {each['helper']} {family}"
+            state = f"stale, {found['stale']}" if found["stale"] else found["result"]
+            yield (
+                f"evidence: {name}: {state}: {found['words']} "
+                f"({found['proof']}, {found['when']}, Linux {found['kernel']})"
+            )
+    missing = [
+        words
+        for each in router["assignments"]
+        for found in each["evidence"].values()
+        for words in found["missing"]
+    ]
+    yield from (f"evidence is partial, the copy lacked: {each}" for each in dict.fromkeys(missing))
 
 
 def _risk_cell(risk: dict[str, Any] | None) -> str:
@@ -121,7 +151,7 @@ def show(answer: dict[str, Any]) -> None:
     for router in answer["routers"]:
         guard = "guarded by the kernel" if router["guarded"] else "not guarded by the kernel"
         table = Table(title=f"{router['router']} (netns {router['netns']}), {guard}")
-        for column in ("assignment", "desired", "managed", "live", "status", "risk", "reason"):
+        for column in _COLUMNS:
             table.add_column(column)
         for each in router["assignments"]:
             state = each["status"] or "undeclared"
@@ -132,10 +162,11 @@ def show(answer: dict[str, Any]) -> None:
                 *(each[side] or "–" for side in ("desired", "managed", "live")),
                 f"[{colour}]{state}[/]",
                 _risk_cell(each["risk"]),
+                escape(_proven_cell(each["evidence"])),
                 escape(words),
             )
         console.print(table)
-        for line in _surroundings(router):
+        for line in (*_evidence_lines(router), *_surroundings(router)):
             console.print(f"  {escape(line)}")
     if not answer["routers"]:
         console.print("no routers are declared or managed here")

@@ -59,6 +59,11 @@ class Guard:
         self._judged: dict[RouterId, _Judged] = {}
 
     @property
+    def policy(self) -> Policy:
+        """The policy that is applied."""
+        return self._policy
+
+    @property
     def scope(self) -> SafeScope:
         """What narrows the helpers that are allowed."""
         return self._policy.scope

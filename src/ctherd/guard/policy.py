@@ -24,7 +24,8 @@ class Policy:
     *require_destinations* names helpers that may not serve every address; *kill* withdraws
     helpers at once, whatever else allows them; *allow_tls_ports* false denies what could only ever
     look at encrypted connections, *allow_adopt_flows* false what would reach connections that are
-    open already; *scope* narrows what is allowed.
+    open already; *allow_probe* lets `ctherd verify` send flows through a copy of a router; *scope*
+    narrows what is allowed.
     Raises: ConfigurationError, on construction, for a helper that the catalog does not list.
     """
 
@@ -38,6 +39,7 @@ class Policy:
     kill: frozenset[str] = frozenset()
     allow_tls_ports: bool = True
     allow_adopt_flows: bool = True
+    allow_probe: bool = True
     scope: SafeScope = WIDE
 
     def __post_init__(self) -> None:

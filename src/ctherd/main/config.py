@@ -125,6 +125,7 @@ _POLICY: Final = option.section(
         "kill": _HELPERS,
         "allow_tls_ports": option.flag,
         "allow_adopt_flows": option.flag,
+        "allow_probe": option.flag,
         "scope": _SCOPE,
     },
 )

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctherd.dataplane.circumstances import read_circumstances
 from ctherd.dataplane.conntrack import picks_up_connections
 from ctherd.dataplane.finding import Finding
 from ctherd.dataplane.iptables.kernel import has_legacy_table
@@ -16,6 +17,7 @@ from ctherd.dataplane.succession import HostDataplane
 from ctherd.dataplane.survey import survey
 from ctherd.errors import CtherdError, PrivilegeMissing
 from ctherd.guard.decide import Guard
+from ctherd.journal.evidence import EvidenceFiles
 from ctherd.journal.sqlite import SqliteJournal
 from ctherd.journal.state_dir import StateDirectory
 from ctherd.main.config import Config
@@ -23,10 +25,13 @@ from ctherd.main.dataplanes import Choice, build, choose, unusable_here
 from ctherd.main.surroundings import Surroundings
 from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
+from ctherd.model.evidence import Circumstances
+from ctherd.model.observation import Tag
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.netns.open_files import allow_most
 from ctherd.ports import Journal, Revocation
+from ctherd.service.evidence import EvidenceBook
 from ctherd.service.host import HostService
 from ctherd.service.shadow import MemoryJournal
 
@@ -93,6 +98,7 @@ def _wire(config: Config, directory: NetnsDirectory, journal: Journal, *, stays:
         chosen=choice._asdict(),
         revoker=_revoker(config),
         stays=stays,
+        evidence=_evidence(config, directory, dataplane),
     )
 
     def look(netns: NetnsName) -> Surroundings:
@@ -101,6 +107,22 @@ def _wire(config: Config, directory: NetnsDirectory, journal: Journal, *, stays:
         return Surroundings(netns, directory, dataplane.dialogue(netns), choice, tag)
 
     return Host(directory, dataplane, choice, journal, service)
+
+
+def _evidence(config: Config, directory: NetnsDirectory, dataplane: HostDataplane) -> EvidenceBook:
+    def look(netns: NetnsName, tag: Tag | None) -> Circumstances:
+        dialogue = dataplane.dialogue(netns)
+        our_chain = "" if tag is None else chain_of(tag)
+        with directory.held(netns) as fd:
+            (cookie,) = dataplane.identify([netns])
+            if isinstance(cookie, CtherdError):
+                raise cookie
+            return read_circumstances(dialogue, cookie, fd, our_chain=our_chain)
+
+    def generation(netns: NetnsName) -> int:
+        return dataplane.dialogue(netns).generation()
+
+    return EvidenceBook(EvidenceFiles(config.state_dir), look, generation)
 
 
 def needs_iptables_legacy(host: Host) -> bool:

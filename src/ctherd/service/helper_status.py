@@ -13,13 +13,19 @@ from ctherd.model.status import State
 
 @dataclass(frozen=True, slots=True)
 class FamilyStatus:
-    """One family on one host; *since* is RFC 3339, UTC, "" where nobody can know."""
+    """One family on one host; *since* is RFC 3339, UTC, "" where nobody can know.
+
+    Shape: *verified_at* is when `ctherd verify` proved it there, "" if it did not, or if what it
+    proved has changed; *verified_by* how much it did: state, partial or probe.
+    """
 
     host: HostName
     family: Family
     state: State
     reason: str = ""
     since: str = ""
+    verified_at: str = ""
+    verified_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

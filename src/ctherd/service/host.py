@@ -1,6 +1,6 @@
 """What can be asked of one host, answered in plain data that `-o json` prints as it is."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -9,6 +9,7 @@ from ctherd.guard.decide import Guard
 from ctherd.model.assignment import Assignment, AssignmentId, AssignmentKey, OnRevoke
 from ctherd.model.debt import Action, Debt
 from ctherd.model.document import Document, NetnsName, document
+from ctherd.model.evidence import Evidence
 from ctherd.model.safe_scope import SafeScope
 from ctherd.model.status import AssignmentStatus, State
 from ctherd.plan import risk
@@ -19,6 +20,8 @@ from ctherd.reconcile.entry import Entry
 from ctherd.reconcile.reconciler import Reconciler, Report
 from ctherd.reconcile.renames import renamed
 from ctherd.reconcile.standing import NatMissing, statuses
+from ctherd.service import verification
+from ctherd.service.evidence import EvidenceBook, OfNetns, no_evidence
 from ctherd.service.host_answers import Answer, entry_as_data, report_as_data
 from ctherd.service.revocations import (
     Outcome,
@@ -67,6 +70,7 @@ class HostService:
         revoker: Revoker,
         stays: bool,
         chosen: Mapping[str, str] = MappingProxyType({}),
+        evidence: EvidenceBook | None = None,
     ) -> None:
         self._dataplane = dataplane
         self._journal = journal
@@ -78,6 +82,7 @@ class HostService:
         self._chosen = chosen
         self._stays = stays
         self.revoker = revoker
+        self.evidence = evidence or no_evidence()
         self.reconciler = Reconciler(dataplane, journal, guard, stays=stays)
 
     @property
@@ -164,7 +169,7 @@ class HostService:
         self.reconciler.plan(names)
         for entry in map(self.reconciler.entries.__getitem__, names):
             live = entry.observed.live if entry.observed is not None else {}
-            chosen = [key for key in live if assignment in _names(key)]
+            chosen = [key for key in live if assignment in verification.names(key)]
             if chosen and entry.cookie is not None:
                 owed = tuple(Debt(Action.ADOPT, key, live[key]) for key in chosen)
                 return Revocation(entry.netns, entry.cookie, entry.tag, owed, live)
@@ -218,6 +223,32 @@ class HostService:
         if documents is not None:
             shadow.accept(documents)
         return self._show_all(shadow, router)
+
+    def targets(self, documents: Sequence[Document] | None, router: str, assignment: str) -> Answer:
+        """Return what `ctherd verify` has to look at, as if *documents* were desired.
+
+        Shape: None: what is desired is known already.
+        Raises: NotFound.
+        """
+        reconciler = self.reconciler
+        if documents is not None:
+            reconciler = self._shadow()
+            reconciler.accept(documents)
+        entries = reconciler.entries.values()
+        dataplane = self._chosen.get("name", "")
+        return verification.targets(entries, router, assignment, dataplane, self._guard.policy)
+
+    def keep_evidence(self, netns: NetnsName, found: Iterable[Evidence]) -> None:
+        """Keep what `ctherd verify` found.
+
+        Raises: JournalError.
+        """
+        self.evidence.keep(netns, found, self.reconciler.entries)
+
+    def evidence_of(self, entry: Entry, *, thoroughly: bool) -> OfNetns:
+        """Return the evidence that there is for *entry*, judged."""
+        live = entry.observed.live if entry.observed is not None else {}
+        return self.evidence.of(entry.netns, entry.tag, live, thoroughly=thoroughly)
 
     def _shadow(self) -> Reconciler:
         return Reconciler(
@@ -297,7 +328,8 @@ class HostService:
         return {"warnings": warnings}
 
     def _show(self, entry: Entry) -> Answer:
-        shown = entry_as_data(entry, self.statuses(entry), self.scope)
+        evidence = self.evidence_of(entry, thoroughly=True)
+        shown = entry_as_data(entry, self.statuses(entry), self.scope, evidence)
         around = self._around(entry)
         if shown["damage"]:
             around.pop("narrowed", None)  # rules are not where they are looked for
@@ -342,9 +374,3 @@ def _in_batches(
         reports += work(names[start : start + _BATCH])
         tell(min(start + _BATCH, len(names)), len(names))
     return reports
-
-
-def _names(key: AssignmentKey) -> tuple[str, ...]:
-    """Return what an assignment may be called on the command line; "" is any."""
-    place = f"{key.protocol}/{key.port}"
-    return "", place, f"{place}/{key.helper}", key.helper

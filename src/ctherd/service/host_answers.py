@@ -13,6 +13,7 @@ from ctherd.plan.diff import Verb
 from ctherd.plan.explain import destinations_in_words, plan_as_data
 from ctherd.reconcile.entry import Entry
 from ctherd.reconcile.reconciler import Report
+from ctherd.service.evidence import OfNetns, of_assignment
 from ctherd.service.revocations import debt_as_data, revoked_as_data
 
 Answer = dict[str, Any]
@@ -64,8 +65,10 @@ def _denied(entry: Entry) -> list[Answer]:
     ]
 
 
-def entry_as_data(entry: Entry, declared: Sequence[AssignmentStatus], scope: SafeScope) -> Answer:
-    """Return how a router fares: what is *declared*, and what else is managed or live."""
+def entry_as_data(
+    entry: Entry, declared: Sequence[AssignmentStatus], scope: SafeScope, evidence: OfNetns
+) -> Answer:
+    """Return how a router fares: what is *declared*, what else is managed or live, and proven."""
     observed = entry.observed
     live = observed.live if observed else {}
     keys = {status.key for status in declared}
@@ -88,9 +91,16 @@ def entry_as_data(entry: Entry, declared: Sequence[AssignmentStatus], scope: Saf
             | {"risk": _risk(entry.netns, status.key, status.destinations, scope)}
             | {"desired": destinations_in_words(status.destinations)}
             | _sides(status.key, entry.managed, live)
+            | {"evidence": of_assignment(evidence, status.key)}
             for status in declared
         ]
-        + [_UNDECLARED | _key(key) | _sides(key, entry.managed, live) for key in undeclared],
+        + [
+            _UNDECLARED
+            | _key(key)
+            | _sides(key, entry.managed, live)
+            | {"evidence": of_assignment(evidence, key)}
+            for key in undeclared
+        ],
     }
 
 

@@ -223,7 +223,13 @@ class _Reported(_View):
         if said is None:
             return FamilyStatus(self._host, family, State.PENDING, "the host says nothing of it")
         return FamilyStatus(
-            self._host, family, State(said["status"]), said["reason"], said["since"]
+            self._host,
+            family,
+            State(said["status"]),
+            said["reason"],
+            said["since"],
+            said.get("verified_at", ""),
+            said.get("verified_by", ""),
         )
 
 
