@@ -1,27 +1,22 @@
 """A real ``ctherd agent`` as a child process, enforcing a herd file over namespaces of ours."""
 
 import json
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
-from bench.namespaces import PREFIX
+from bench import scratch
 from ctherd import process
 from ctherd.lab.namespace import python
 from ctherd.model.document import Document
 from ctherd.process import Child
 
-_DISK: Final = "/var/tmp"
-
 
 @contextmanager
 def running(netns_dir: Path, documents: Sequence[Document], *, own_table: bool) -> Iterator[Child]:
     """Have an agent at work on *documents*; afterwards it has ended."""
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}-", dir=_DISK) as at:
-        state = Path(at)
+    with scratch.directory() as state:
         (state / "herd.yaml").write_text(herd_file(documents), encoding="ascii")
         (state / "ctherd.toml").write_text(
             f'own_table = {str(own_table).lower()}\nmetrics = ""\n', encoding="ascii"

@@ -11,14 +11,12 @@ sample. Pauses between changes are random, so that nothing falls into step with 
 It does not say how long a storm of changes in all namespaces at once takes to be repaired.
 """
 
-import os
 import random
-import select
 import time
 from statistics import median
 from typing import Final
 
-from bench import agent, herd
+from bench import agent, commits, herd
 from bench.namespaces import crowd
 from bench.row import Row
 from bench.size import Size
@@ -29,15 +27,10 @@ from ctherd.dataplane.nftables.observe import read_contents, read_table
 from ctherd.errors import CtherdError, DataplaneError
 from ctherd.model.document import Document
 from ctherd.netlink import nf_tables as nft
-from ctherd.netlink import wire
 from ctherd.netlink.dialogue import Dialogue
-from ctherd.netlink.nf_tables import Operation, Request
-from ctherd.netlink.socket import NETLINK_NETFILTER, EventSocket
-from ctherd.netns.enter import entered
+from ctherd.netlink.nf_tables import Request
 from ctherd.process import Child
 
-GROUP_NFTABLES: Final = 7  # NFNLGRP_NFTABLES
-_PATIENCE_S: Final = 5.0
 _PAUSE_S: Final = 0.01
 
 
@@ -94,45 +87,20 @@ def _repaired_s(world: World, document: Document, child: Child, *, whole_table: 
     time.sleep(random.uniform(0, _PAUSE_S))
     dialogue = _dialogue(world, document)
     requests = [nft.del_table(layout.TABLE)] if whole_table else _one_element_less(document)
-    events = _listener(world, document)
-    try:
+    with commits.heard(world.directory, document.netns) as announced:
         if errors := dialogue.commit(requests, None):
             raise DataplaneError("drift", netns=document.netns, errno=errors[0].errno)
         started_s = time.perf_counter()
         # The deletion announces itself first; it is in the queue already.
-        _next_commit(events)
-        _next_commit(events)
-        taken_s = time.perf_counter() - started_s
-    finally:
-        events.close()
+        announced.next_s()
+        taken_s = announced.next_s() - started_s
     agent.still_runs(child)
     if not as_declared(dialogue, document):
         raise NotRepaired("a commit came, but it is not as declared", where=document.netns)
     return taken_s
 
 
-def _listener(world: World, document: Document) -> EventSocket:
-    netns_fd = world.directory.open_fd(document.netns)
-    try:
-        with entered(netns_fd):
-            return EventSocket(NETLINK_NETFILTER, GROUP_NFTABLES)
-    finally:
-        os.close(netns_fd)
-
-
 def _one_element_less(document: Document) -> list[Request]:
     key, destinations = random.choice(list(document.desired.items()))
     elements = layout.elements(key, destinations)
     return nft.del_elements(layout.TABLE, layout.ANY_MAP.name, [each for _, each in elements])
-
-
-def _next_commit(events: EventSocket) -> None:
-    """Wait for the announcement that ends a commit."""
-    ends = nft.kind(Operation.NEWGEN)
-    while True:
-        received = events.receive()
-        if received is not None:
-            if any(each.kind == ends for each in wire.messages(received[0])):
-                return
-        elif not select.select([events], [], [], _PATIENCE_S)[0]:
-            raise NotRepaired(f"nothing was committed within {_PATIENCE_S:g} s")

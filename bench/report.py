@@ -39,18 +39,19 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def spelled(number: float, unit: str) -> str:
-    """Return *number* with three significant digits and its unit."""
+    """Return *number* with three significant digits and its unit; a count has none."""
     digits = 0 if number >= 100 else 1 if number >= 10 else 2 if number >= 1 else 3
-    return f"{number:.{digits}f} {unit}"
+    return f"{number:.{digits}f} {unit}" if unit else f"{number:.0f}"
 
 
 def page(measured: Mapping[str, Sequence[Row]], plot: str | None) -> str:
     """Return the page for the documentation; *plot* is where its picture lies, seen from it."""
-    parts = [_INTRODUCTION, f"Measured on {machine()}.\n", _markdown(measured)]
+    parts = [_INTRODUCTION, f"Measured on {machine()}.\n", _promises(measured)]
     if plot is not None:
         parts.append(f"![Cost against the number of routers and of assignments]({plot})\n")
     parts.append(_CONDITIONS)
-    parts += [f"## {name}\n\n{figures.method(name)}\n" for name in measured]
+    for name, rows in measured.items():
+        parts.append(f"## {name}\n\n{figures.method(name)}\n\n{_all_of(rows)}")
     return "\n".join(parts)
 
 
@@ -70,13 +71,21 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _markdown(measured: Mapping[str, Sequence[Row]]) -> str:
+def _promises(measured: Mapping[str, Sequence[Row]]) -> str:
+    """Return what has a bound, with links to all the rest."""
     lines = ["| figure | what | measured | bound |  |", "|---|---|---:|---:|---|"]
     lines += [
-        f"| `{name}` | {row.name} | {_measured(row)} | {_bound(row)} | {_word(row)} |"
+        f"| [`{name}`](#{name}) | {row.name} | {_measured(row)} | {_bound(row)} | {_word(row)} |"
         for name, rows in measured.items()
         for row in rows
+        if row.bound is not None
     ]
+    return "\n".join(lines) + "\n"
+
+
+def _all_of(rows: Sequence[Row]) -> str:
+    lines = ["| what | measured | bound |", "|---|---:|---:|"]
+    lines += [f"| {row.name} | {_measured(row)} | {_bound(row)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

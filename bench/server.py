@@ -4,7 +4,6 @@ import http.client
 import json
 import re
 import ssl
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bench import scratch
 from ctherd import process
 from ctherd.authz.identity.token_file import TOKEN_FILE, Grant, create_token
 from ctherd.lab.namespace import python
 from ctherd.process import Child
 
-_DISK: Final = "/var/tmp"
 _START_S: Final = 30.0
 
 
@@ -49,12 +48,12 @@ def served(
 
     Shape: *options* are those before the command; *certificate* and its key make it speak TLS.
     """
-    with tempfile.TemporaryDirectory(prefix="ctbench-", dir=_DISK) as at:
-        state = Path(at) / "server"
+    with scratch.directory() as at:
+        state = at / "server"
         state.mkdir(mode=0o700)
         token, _ = create_token(state / TOKEN_FILE, Grant("bench", "bench", ("admin",)))
-        log = Path(at) / "log"
-        config = Path(at) / "ctherd.toml"
+        log = at / "log"
+        config = at / "ctherd.toml"
         config.write_text(f'metrics = ""\n{_tls(certificate)}', encoding="ascii")
         common = (f"--config={config}", f"--state-dir={at}", *options)
         argv = python("ctherd", *common, command, "--listen=127.0.0.1:0")

@@ -9,38 +9,25 @@ each other as fast as they are answered, to one router, until the kernel has the
 It does not say what a network between server and agent adds, nor what a busy host does.
 """
 
-import select
 import time
 from contextlib import closing
 from statistics import median
 from typing import Final
 
-from bench.drift import GROUP_NFTABLES
+from bench import in_kernel
+from bench.commits import Commits
 from bench.namespaces import crowd
 from bench.row import Row
 from bench.server import Asker, asker, served
 from bench.size import Size
 from bench.timing import percentile
-from ctherd.dataplane.nftables.observe import read_contents, read_table
-from ctherd.errors import CtherdError
 from ctherd.model.document import NetnsName
-from ctherd.netlink import nf_tables as nft
-from ctherd.netlink import wire
 from ctherd.netlink.dialogue import Dialogue
-from ctherd.netlink.nf_tables import Operation
-from ctherd.netlink.socket import NETLINK_NETFILTER, EventSocket
 from ctherd.netns.directory import NetnsDirectory
-from ctherd.netns.enter import entered
 
 _PATIENCE_S: Final = 10.0
 _HELPERS: Final = 10
 _IN_A_ROW: Final = 150
-
-
-class NotInKernel(CtherdError):
-    """What was declared did not reach the kernel."""
-
-    code = "not-in-kernel"
 
 
 def measure(size: Size) -> list[Row]:
@@ -72,30 +59,16 @@ class _Kernel:
 
     def __init__(self, directory: NetnsDirectory, netns: NetnsName) -> None:
         self._namespace = directory.open(netns)
-        with directory.held(netns) as fd, entered(fd):
-            self._events = EventSocket(NETLINK_NETFILTER, GROUP_NFTABLES)
+        self.commits = Commits(directory, netns)
 
     def close(self) -> None:
         """Let go of the netns."""
-        self._events.close()
+        self.commits.close()
         self._namespace.close()
 
     def helpers(self) -> int:
         """Count what is assigned."""
-        dialogue = Dialogue(self._namespace.transport, self._namespace.name)
-        table = read_table(dialogue)
-        return len(read_contents(dialogue, table).live) if table else 0
-
-    def next_commit_s(self) -> float:
-        """Wait for the next announcement of a commit; return when it was heard."""
-        ends = nft.kind(Operation.NEWGEN)
-        while True:
-            received = self._events.receive()
-            if received is not None:
-                if any(each.kind == ends for each in wire.messages(received[0])):
-                    return time.perf_counter()
-            elif not select.select([self._events], [], [], _PATIENCE_S)[0]:
-                raise NotInKernel(f"nothing was committed within {_PATIENCE_S:g} s")
+        return in_kernel.assigned(Dialogue(self._namespace.transport, self._namespace.name))
 
 
 def _host(client: Asker) -> str:
@@ -104,7 +77,7 @@ def _host(client: Asker) -> str:
         if hosts := client.ask("GET", "/v1/hosts")["hosts"]:
             return str(hosts[0]["host"])
         time.sleep(0.02)
-    raise NotInKernel("the agent of this host does not come")
+    raise AssertionError("the agent of this host does not come")
 
 
 def _helpers_of(client: Asker, host: str, netns: NetnsName) -> str:
@@ -127,7 +100,7 @@ def _declared(client: Asker, path: str, port: int, kernel: _Kernel) -> tuple[flo
     client.ask("POST", path, _helper(port))
     answered_s = time.perf_counter()
     # An announcement that came before the answer waited in the socket, and counts from the answer.
-    true_s = kernel.next_commit_s()
+    true_s = kernel.commits.next_s()
     return true_s - began_s, true_s - answered_s
 
 
@@ -138,7 +111,7 @@ def _in_a_row(client: Asker, host: str, directory: NetnsDirectory, netns: NetnsN
         for port in range(1, _IN_A_ROW + 1):
             client.ask("POST", path, _helper(port))
         while kernel.helpers() < _IN_A_ROW:
-            kernel.next_commit_s()
+            kernel.commits.next_s()
         return time.perf_counter() - began_s
 
 

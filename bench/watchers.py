@@ -13,12 +13,11 @@ what verifying and applying a document costs an agent.
 import asyncio
 import json
 import random
-import tempfile
 import time
-from pathlib import Path
 from statistics import median
 from typing import Final
 
+from bench import scratch
 from bench.certificate import self_signed
 from bench.memory import resident_kb
 from bench.row import Row
@@ -37,8 +36,8 @@ def measure(size: Size) -> list[Row]:
     with served() as server:
         rows = _rows(server, size, "plain", _PLAIN_KB)
     with (
-        tempfile.TemporaryDirectory(prefix="ctbench-") as at,
-        served(certificate=self_signed(Path(at))) as server,
+        scratch.directory() as at,
+        served(certificate=self_signed(at)) as server,
     ):
         return rows + _rows(server, size, "TLS", _TLS_KB)
 

@@ -1,7 +1,5 @@
 """The reconciler wired as the agent wires it, over sockets that stay open from round to round."""
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.namespaces import PREFIX
+from bench import scratch
 from ctherd.dataplane.nftables import layout
 from ctherd.dataplane.nftables.dataplane import NftablesDataplane
 from ctherd.guard.decide import Guard
@@ -22,9 +20,6 @@ from ctherd.netlink.transport import Transport
 from ctherd.netns.directory import Namespace, NetnsDirectory
 from ctherd.ports import Edit, Journal, Record
 from ctherd.reconcile.reconciler import Reconciler
-
-_DISK: Final = "/var/tmp"
-"""On a disk everywhere, which cannot be said of ``/tmp``."""
 
 _GRACE_S: Final = 0.05
 
@@ -98,13 +93,10 @@ def opening_s(path: Path, names: Sequence[NetnsName]) -> float:
 @contextmanager
 def fresh_journal() -> Iterator[SqliteJournal]:
     """Have an empty journal on a real disk."""
-    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-", dir=_DISK))
-    try:
+    with scratch.directory() as path:
         journal = SqliteJournal(path / "journal.sqlite")
         yield journal
         journal.close()
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 class Recording:
