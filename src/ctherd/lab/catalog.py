@@ -8,7 +8,18 @@ from typing import Final
 
 from ctherd.errors import NotFound
 from ctherd.lab.case import Case
-from ctherd.lab.exchanges import ftp, irc, pptp, sane, tftp
+from ctherd.lab.exchanges import (
+    amanda,
+    ftp,
+    irc,
+    netbios_ns,
+    pptp,
+    sane,
+    snmp,
+    snmp_broadcast,
+    snmp_trap,
+    tftp,
+)
 from ctherd.model.catalog import ALIASES
 
 CASES: Final[tuple[Case, ...]] = (
@@ -16,7 +27,12 @@ CASES: Final[tuple[Case, ...]] = (
     *tftp.CASES,
     *irc.CASES,
     *pptp.CASES,
+    *amanda.CASES,
     *sane.CASES,
+    *snmp.CASES,
+    *snmp_broadcast.CASES,
+    *snmp_trap.CASES,
+    *netbios_ns.CASES,
 )
 
 

@@ -30,11 +30,12 @@ class Namespace:
         input: str | bytes | None = None,
         timeout_s: float = 10.0,
         check: bool = True,
+        env: Mapping[str, str] | None = None,
     ) -> Completed:
         """Run a program here to its end; see ``process.run``."""
         with self.opened() as netns_fd:
             return process.run(
-                argv, input=input, timeout_s=timeout_s, check=check, netns_fd=netns_fd
+                argv, input=input, timeout_s=timeout_s, check=check, netns_fd=netns_fd, env=env
             )
 
     def spawn(

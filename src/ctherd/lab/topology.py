@@ -32,6 +32,8 @@ _INSIDE_V4, _INSIDE_V6 = IPv4Address("192.0.2.1"), IPv6Address("2001:db8:1::1")
 _OUTSIDE_V4, _OUTSIDE_V6 = IPv4Address("198.51.100.1"), IPv6Address("2001:db8:2::1")
 _SERVER_V4, _SERVER_V6 = IPv4Address("198.51.100.2"), IPv6Address("2001:db8:2::2")
 
+PREFIX_V4: Final = 24
+
 _FIREWALL: Final = """
 add table inet cthlab
 delete table inet cthlab
@@ -135,9 +137,10 @@ class Topology:
     def _address(self) -> None:
         _ip(
             self.router,
-            f"address add {_INSIDE_V4}/24 dev inside",
+            f"address add {_INSIDE_V4}/{PREFIX_V4} dev inside",
             f"address add {_INSIDE_V6}/64 dev inside nodad",
-            f"address add {_OUTSIDE_V4}/24 dev outside",
+            # A helper expects answers to a broadcast only where the address names one.
+            f"address add {_OUTSIDE_V4}/{PREFIX_V4} broadcast + dev outside",
             f"address add {_OUTSIDE_V6}/64 dev outside nodad",
         )
         for station, gateway_v4, gateway_v6 in (
@@ -146,7 +149,7 @@ class Topology:
         ):
             _ip(
                 station,
-                f"address add {station.v4}/24 dev eth0",
+                f"address add {station.v4}/{PREFIX_V4} dev eth0",
                 f"address add {station.v6}/64 dev eth0 nodad",
                 # The server has none for IPv4: what is not masqueraded must not find back.
                 *([f"route add 0.0.0.0/0 via {gateway_v4}"] if station is self.client else []),
