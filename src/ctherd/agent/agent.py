@@ -10,13 +10,14 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ctherd import systemd
 from ctherd.agent import control
 from ctherd.agent.files import NetnsWatch
-from ctherd.agent.kernel_events import KernelEvents
+from ctherd.agent.kernel_events import KernelEvents, Listen
 from ctherd.agent.patience import Patience
 from ctherd.agent.queue import Queue
 from ctherd.agent.revocations import Revocations
@@ -73,7 +74,8 @@ class Keeper(Protocol):
 class Agent:
     """Enforces what one source declares.
 
-    Shape: *reload* applies a changed configuration.
+    Shape: *reload* applies a changed configuration; *listen* begins to hear where somebody commits;
+    an agent that is not *alone* in its process leaves signals and the service manager to others.
     """
 
     def __init__(
@@ -88,6 +90,8 @@ class Agent:
         observer: Observer,
         keeper: Keeper,
         announce: Callable[[], None] = lambda: systemd.notify("READY=1"),
+        listen: Listen | None = None,
+        alone: bool = True,
     ) -> None:
         self.service = service
         self._reconciler = service.reconciler
@@ -99,6 +103,8 @@ class Agent:
         self._observer = observer
         self._keeper = keeper
         self._announce = announce
+        self._listen: Listen = listen or partial(KernelEvents, directory)
+        self._alone = alone
         self._drift_since: dict[NetnsName, float] = {}
         self._revocations = Revocations(self._reconciler, service.revoker, self._on_revoked)
         self.queue = Queue(self._work, self._revocations.holds)
@@ -112,11 +118,11 @@ class Agent:
     async def run(self) -> None:
         """Enforce until told to end; the kernel stays as it is then."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ended.set)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        self._events = KernelEvents(
-            self._directory,
+        if self._alone:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.end)
+            loop.add_signal_handler(signal.SIGHUP, self.reload)
+        self._events = self._listen(
             loop.add_reader,
             loop.remove_reader,
             on_commit=self._on_commit,
@@ -144,13 +150,18 @@ class Agent:
             _log.info("in sync: %d routers", len(self._reconciler.entries))
             await self._end_of(background)
         finally:
-            systemd.notify("STOPPING=1")
+            if self._alone:
+                systemd.notify("STOPPING=1")
             server.close()
             self.source.close()
             loop.remove_reader(self._namespaces.fileno())
             self._namespaces.close()
             self._events.close()
             _log.info("ended; the kernel stays as it is")
+
+    def end(self) -> None:
+        """Have ``run`` return."""
+        self._ended.set()
 
     async def _end_of(self, background: list[asyncio.Task[None]]) -> None:
         """Wait for the signal, or for a task that fails: that is a bug, and ends the agent."""
@@ -185,7 +196,8 @@ class Agent:
         """Want nothing in these netns any more."""
         self._look_at_once(self._reconciler.withdraw(names))
 
-    def _on_hangup(self) -> None:
+    def reload(self) -> None:
+        """Take over a changed configuration, and look everywhere with it."""
         try:
             self._reload()
         except CtherdError as error:
@@ -334,7 +346,7 @@ class Agent:
                 self.look_everywhere()
 
     async def _beats(self) -> None:
-        interval_s = systemd.watchdog_interval_s()
+        interval_s = systemd.watchdog_interval_s() if self._alone else None
         while True:
             # Without a watchdog there is nobody to tell, but the task must not end.
             await asyncio.sleep(interval_s or 3600.0)

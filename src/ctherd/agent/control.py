@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -25,21 +24,21 @@ async def serve(state_dir: Path, answer: Answerer) -> asyncio.Server:
     """
     path = state_dir / CONTROL_SOCKET
     path.unlink(missing_ok=True)
-    before = os.umask(0o177)
     try:
-        return await asyncio.start_unix_server(
+        server = await asyncio.start_unix_server(
             lambda reader, writer: _converse(reader, writer, answer),
             path=path,
             limit=_LONGEST_REQUEST,
         )
+        # No umask: that is the whole process', and other threads make files. The directory is ours.
+        path.chmod(0o600)
     except OSError as error:
         raise Busy(
             f"the control socket cannot be made: {error}",
             where=str(path),
             cure="a socket's path is at most 107 bytes long: choose a shorter --state-dir",
         ) from error
-    finally:
-        os.umask(before)
+    return server
 
 
 async def _converse(

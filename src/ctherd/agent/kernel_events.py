@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from ctherd.errors import CtherdError
 from ctherd.model.document import HOST, NetnsName
@@ -19,6 +19,37 @@ OnCommit = Callable[[NetnsName, int], None]
 
 OnGone = Callable[[NetnsName], None]
 """Called with a name that is not listened to any more, because its netns is said to be gone."""
+
+
+class Events(Protocol):
+    """Who tells in which netns somebody committed, for as long as it is listened to."""
+
+    def watch(self, netns: NetnsName, cookie: int) -> bool:
+        """Listen to commits in the netns with *cookie*, to which the name *netns* leads.
+
+        Shape: true if it was not listened to until now, so that commits may have gone unheard.
+        """
+
+    def ignore(self, netns: NetnsName) -> None:
+        """Stop listening to *netns*; one that is not listened to is no error."""
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class Listen(Protocol):
+    """Makes Events; *add_reader* and *remove_reader* are those of the event loop."""
+
+    def __call__(
+        self,
+        add_reader: Callable[..., object],
+        remove_reader: Callable[[int], object],
+        *,
+        on_commit: OnCommit,
+        on_gone: OnGone,
+        on_overflow: Callable[[], None],
+    ) -> Events:
+        """Begin to listen."""
 
 
 class _Watch(NamedTuple):

@@ -82,7 +82,7 @@ def run_agent(
     beside = companion or _Alone()
     set_up_log(config, beside.log_filters)
     with ExitStack() as stack:
-        stack.enter_context(_only_agent(config.netns_dir))
+        stack.enter_context(only_agent(config.netns_dir))
         host = stack.enter_context(opened(config, stays=True))
         _log.info("dataplane %s: %s", *host.choice)
         kept = systemd.kept_fds()
@@ -183,7 +183,7 @@ def _agent(
     )
 
 
-def _only_agent(netns_dir: Path) -> socket.socket:
+def only_agent(netns_dir: Path) -> socket.socket:
     """Claim *netns_dir* on this host for as long as the returned socket is open.
 
     An abstract address is given back by the kernel, however this process ends.

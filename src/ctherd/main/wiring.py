@@ -35,7 +35,7 @@ from ctherd.service.evidence import EvidenceBook
 from ctherd.service.host import HostService
 from ctherd.service.shadow import MemoryJournal
 
-__all__ = ["Host", "netns_directory", "opened"]
+__all__ = ["Host", "flow_revoker", "netns_directory", "opened"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _wire(config: Config, directory: NetnsDirectory, journal: Journal, *, stays:
         look_around=lambda netns, keys: look(netns).around(keys, service.scope),
         find_trouble=lambda netns, keys: look(netns).trouble(keys),
         chosen=choice._asdict(),
-        revoker=_revoker(config),
+        revoker=flow_revoker(config),
         stays=stays,
         evidence=_evidence(config, directory, dataplane),
     )
@@ -140,7 +140,11 @@ def _has_legacy_table(directory: NetnsDirectory, netns: NetnsName) -> bool:
         return False
 
 
-def _revoker(config: Config) -> FlowRevoker:
+def flow_revoker(config: Config) -> FlowRevoker:
+    """Return what revokes in the namespaces of *config*, in whichever thread it is called.
+
+    Raises: PrivilegeMissing.
+    """
     # It works in a thread, so it needs a directory whose buffer it has for itself. Where open files
     # have run out, a netns can only be let go of when what it owes is paid.
     directory = netns_directory(config.netns_dir, leave_room=False)

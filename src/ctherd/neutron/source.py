@@ -1,0 +1,169 @@
+"""Neutron as the source of documents: events say where to look, a pull says what shall be there.
+
+Goals, and the tension between them: nothing may be removed that is merely not known, and orphans
+of any age shall go. So the agent is in sync from the start, with what the journal remembers as the
+desired state of every router, and each answer of the server replaces one router's. A pull that
+failed is not an empty answer: it is repeated.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from ctherd.agent.backoff import Backoff
+from ctherd.agent.source import Enforcer
+from ctherd.errors import NetnsAbsent, NotFound
+from ctherd.model.document import Document, NetnsName, RouterId
+from ctherd.neutron.desired import Row, desired
+from ctherd.neutron.pull import Pull
+from ctherd.neutron.roster import Roster
+from ctherd.reconcile.reconciler import Report
+from ctherd.service.host_answers import Answer
+
+_log: Final = logging.getLogger("ctherd.neutron")
+
+_MOST_AT_ONCE: Final = 200
+"""Routers that one pull asks for."""
+
+_SPREAD: Final = 0.2
+"""By how much of it an interval is shortened or prolonged, so that agents do not pull together."""
+
+
+class NeutronSource:
+    """Tells an agent what the server says of the routers on *roster*."""
+
+    def __init__(self, roster: Roster, pull: Pull, interval_s: float) -> None:
+        self._roster = roster
+        self._pull = pull
+        self._interval_s = interval_s
+        self._backoff = Backoff(0.5, 30.0)
+        self._most = _MOST_AT_ONCE
+        self._refused: dict[RouterId, Mapping[str, str]] = {}
+        self._unknown: set[RouterId] = set()
+        self._due = asyncio.Event()
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether the server has answered for every router."""
+        return not self._unknown
+
+    def doubts(self) -> Mapping[str, int]:
+        """Return how many routers have no answer yet, and how many helpers are refused."""
+        refused = sum(map(len, self._refused.values()))
+        return {"not pulled": len(self._unknown), "refused": refused}
+
+    def begin(self, agent: Enforcer) -> None:
+        """Keep what the journal remembers, until the server says otherwise."""
+        self._agent = agent
+        remembered = agent.service.managed_documents()
+        agent.accept(remembered)
+        for each in remembered:
+            self._roster.remember(each.router, each.netns)
+        self._roster.tell(self._tell_from_anywhere(asyncio.get_running_loop()))
+
+    async def run(self) -> None:
+        """Pull what is due, and everything now and then."""
+        refreshing = asyncio.create_task(self._refresh())
+        try:
+            while True:
+                await self._due.wait()
+                self._due.clear()
+                await self._pull_due()
+        finally:
+            refreshing.cancel()
+
+    def reload(self) -> None:
+        """Ask for everything again."""
+        self._roster.call_for(self._roster.everybody())
+
+    def reconciled(self, names: Sequence[NetnsName]) -> None:
+        """Forget a router whose netns is gone, unless the L3 agent says that it has it."""
+        for name in names:
+            entry = self._agent.service.reconciler.entries.get(name)
+            if entry is None or entry.document is None or type(entry.error) is not NetnsAbsent:
+                continue
+            if not self._roster.is_announced(entry.router):
+                self._roster.forget(entry.router)
+                self._agent.withdraw([name])
+
+    def repaired(self, report: Report, seconds: float) -> None:
+        """The server is told nothing."""
+
+    def answer(self, request: dict[str, Any]) -> Answer:
+        """Refuse: the server decides what is wanted.
+
+        Raises: NotFound, always.
+        """
+        raise NotFound(
+            f"the L3 agent knows no operation {request.get('operation')!r}",
+            cure="helpers are declared by Neutron's API",
+        )
+
+    def close(self) -> None:
+        """Let what is called for wait for the next one."""
+        self._roster.tell(lambda: None)
+
+    # -- pulling ---------------------------------------------------------------------------------
+
+    def _tell_from_anywhere(self, loop: asyncio.AbstractEventLoop) -> Any:
+        return lambda: loop.call_soon_threadsafe(self._due.set)
+
+    async def _refresh(self) -> None:
+        random = self._backoff.random
+        while True:
+            await asyncio.sleep(self._interval_s * random.uniform(1 - _SPREAD, 1 + _SPREAD))
+            self._roster.call_for(self._roster.everybody())
+
+    async def _pull_due(self) -> None:
+        routers, left = self._roster.take()
+        if left:
+            self._agent.withdraw(left)
+        self._unknown.update(routers)
+        while routers:
+            batch, routers = routers[: self._most], routers[self._most :]
+            if not await self._pull_batch(batch):
+                # Those that were not asked for yet may fare better.
+                self._roster.call_for([*routers, *batch])
+                await asyncio.sleep(self._backoff.wait_s())
+                return
+
+    async def _pull_batch(self, routers: Sequence[RouterId]) -> bool:
+        """Take over what the server says of *routers*; return false if it says nothing."""
+        try:
+            rows = await asyncio.to_thread(self._pull, routers)
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            # The bus and the server raise what they like; one router may be what they stumble on.
+            _log.exception("what %d routers shall have cannot be learned now", len(routers))
+            self._most = max(1, len(routers) // 2)
+            return False
+        self._most = min(_MOST_AT_ONCE, 2 * self._most)
+        self._backoff.reset()
+        self._take_over(rows)
+        return True
+
+    def _take_over(self, rows: Mapping[RouterId, Sequence[Row]]) -> None:
+        documents, empty = [], []
+        for router, found in rows.items():
+            self._unknown.discard(router)
+            home = self._roster.home_of(router)
+            if home is None:
+                continue  # it left while the server was asked
+            wanted = self._desired(router, home, found)
+            if wanted.assignments:
+                documents.append(wanted)
+            else:
+                empty.append(home)
+        self._agent.accept(documents, complete=False)
+        self._agent.withdraw(empty)
+
+    def _desired(self, router: RouterId, home: NetnsName, rows: Iterable[Row]) -> Document:
+        entry = self._agent.service.reconciler.entries.get(home)
+        wanted, refused = desired(router, home, rows, entry.managed if entry else {})
+        before = self._refused.pop(router, {})
+        for each, why in refused.items():
+            if before.get(each) != why:
+                _log.error("%s: helper %s is left out: %s", router, each, why)
+        if refused:
+            self._refused[router] = refused
+        return wanted
