@@ -14,7 +14,11 @@ from ctherd.lab.exchanges import (
     irc,
     netbios_ns,
     pptp,
+    q931,
+    ras,
     sane,
+    sip,
+    sipp,
     snmp,
     snmp_broadcast,
     snmp_trap,
@@ -33,6 +37,10 @@ CASES: Final[tuple[Case, ...]] = (
     *snmp_broadcast.CASES,
     *snmp_trap.CASES,
     *netbios_ns.CASES,
+    *sip.CASES,
+    *sipp.CASES,
+    *q931.CASES,
+    *ras.CASES,
 )
 
 

@@ -3,7 +3,7 @@
 It has sockets of its own and knows nothing of who assigned a helper, or how.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from typing import Final, Self
 
@@ -50,6 +50,11 @@ class Conntrack:
         found = map(ctnetlink.flow, self._dialogue.dump_any(_FLOWS))
         place = (helper, protocol.number, port)
         return sum((each.helper, each.protocol, each.port) == place for each in found)
+
+    def bearing(self, helpers: Collection[str]) -> int:
+        """Count the flows that name one of *helpers* now."""
+        found = map(ctnetlink.flow, self._dialogue.dump_any(_FLOWS))
+        return sum(each.helper in helpers for each in found)
 
     def expected(self, helper: str) -> int:
         """Count what *helper* expects now."""

@@ -1,0 +1,152 @@
+"""H.323 by RAS: a terminal behind the router registers, and the gatekeeper calls it.
+
+The terminal says in its registration where it takes calls; the gatekeeper connects to there. Under
+NAT the helper rewrites that address. Each exchange after the first registers anew, with calls on
+another port. Both sides are played here, by one thread, in turn.
+
+Source: H.225.0 §7.9 (registration), §7.8 (gatekeeper discovery); H.323 §7.2 (RAS), §8.1.5 (a call
+through the gatekeeper, which is the only one that the kernel lets in: gkrouted_only).
+"""
+
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from ctherd.lab import sockets
+from ctherd.lab.case import PATIENCE_S, REPLY_S, Case, Session
+from ctherd.lab.endpoint import Endpoint
+from ctherd.lab.h323 import h225, per, ras, signalling, tpkt
+from ctherd.lab.h323.q931 import Message, MessageType
+from ctherd.lab.topology import Station, Topology
+from ctherd.model.catalog import Family, Protocol
+
+PORT: Final = 1719
+
+_AT_MOST: Final = 65536
+_REFERENCE: Final = 1
+_FROM_CALLED: Final = 0x8000
+"""The flag of a call reference in messages of the side that was called (Q.931 §4.3)."""
+
+
+@contextmanager
+def registration(
+    client: Station, server: Station, family: Family, port: int = PORT
+) -> Iterator[Session]:
+    """Have a terminal on *client* that has found its gatekeeper at *port* of *server*.
+
+    Raises: OSError if it does not.
+    """
+    with (
+        sockets.datagrams(server, server.address(family), port) as gatekeeper,
+        sockets.datagrams(client, client.address(family)) as terminal,
+    ):
+        terminal.connect(gatekeeper.getsockname())
+        for each in (terminal, gatekeeper):
+            each.settimeout(REPLY_S)
+        session = Registration(client, server, family, terminal, gatekeeper)
+        session.discover()
+        yield session
+
+
+@dataclass(slots=True)
+class Registration:
+    """A terminal and its gatekeeper, each with a UDP socket.
+
+    Shape: *requests* counts what the terminal asked.
+    """
+
+    client: Station
+    server: Station
+    family: Family
+    terminal: socket.socket
+    gatekeeper: socket.socket
+    requests: int = 0
+
+    def exchange(self) -> str:
+        """Register, and let the gatekeeper call.
+
+        Raises: ExchangeFailed.
+        """
+        address = self.client.address(self.family)
+        with sockets.listening(self.client, address) as door:
+            told = sockets.tried("the registration", partial(self._register, door))
+            way = f"the call to {told}, as the gatekeeper was told"
+            with sockets.tried(way, partial(_to, self.server, told)) as caller:
+                words = sockets.tried(way, partial(_call, caller, door))
+        return f"{words}, as the gatekeeper was told {told}"
+
+    def alive(self) -> bool:
+        """Whether the gatekeeper still confirms that it is one."""
+        return sockets.holds(self.discover)
+
+    def discover(self) -> None:
+        """Ask the gatekeeper whether it is one.
+
+        Raises: OSError if it does not answer.
+        """
+        asking = partial(ras.gatekeeper_request, ras=Endpoint.own(self.terminal))
+        self._transact(asking, partial(ras.gatekeeper_confirm, ras=Endpoint.own(self.gatekeeper)))
+
+    def _register(self, door: socket.socket) -> Endpoint:
+        """Register with calls to *door*; return where the gatekeeper was told that it is."""
+        asking = partial(
+            ras.registration_request,
+            signalling=Endpoint.own(door),
+            ras=Endpoint.own(self.terminal),
+        )
+        confirming = partial(ras.registration_confirm, identifier=secrets.token_hex(4))
+        (signalling,) = self._transact(asking, confirming)["callSignalAddress"]
+        return h225.endpoint(signalling)
+
+    def _transact(self, request: Callable[[int], Any], answer: Callable[[int], Any]) -> Any:
+        """Ask and answer; return the content of the request as the gatekeeper got it."""
+        self.requests += 1
+        self.terminal.send(per.encode(ras.RAS_MESSAGE, request(self.requests)))
+        received, router = self.gatekeeper.recvfrom(_AT_MOST)
+        self.gatekeeper.sendto(per.encode(ras.RAS_MESSAGE, answer(self.requests)), router)
+        self.terminal.recv(_AT_MOST)
+        _, content = per.decode(ras.RAS_MESSAGE, received)
+        return content
+
+
+def _to(station: Station, told: Endpoint) -> socket.socket:
+    return sockets.connected(station, *told.name, PATIENCE_S)
+
+
+def _call(caller: socket.socket, door: socket.socket) -> str:
+    """Set up a call over a connection to *door*; return who was seen to call."""
+    call = secrets.token_bytes(16)
+    setup = signalling.setup(call, Endpoint.own(caller))
+    connect = signalling.connect(call)
+    with sockets.accepted(door) as called:
+        tpkt.send(caller, Message(MessageType.SETUP, _REFERENCE, setup).encode())
+        tpkt.receive(called)
+        answer = Message(MessageType.CONNECT, _REFERENCE | _FROM_CALLED, connect)
+        tpkt.send(called, answer.encode())
+        tpkt.receive(caller)
+        return f"a call from {Endpoint.of(called.getpeername())} at {Endpoint.own(called)}"
+
+
+@contextmanager
+def _open(family: Family, net: Topology) -> Iterator[Session]:
+    with registration(net.client, net.server, family) as session:
+        yield session
+
+
+def _case(family: Family) -> Case:
+    return Case(
+        name=f"RAS, {'IPv4 NAT' if family is Family.IPV4 else 'IPv6'}",
+        helper="RAS",
+        l4=Protocol.UDP,
+        port=PORT,
+        family=family,
+        software="own exchange",
+        open=partial(_open, family),
+    )
+
+
+CASES: Final = tuple(map(_case, Family))

@@ -1,0 +1,1 @@
+"""What of SIP an exchange of our own says: messages, descriptions, and their frame."""
