@@ -63,6 +63,17 @@ def test_a_helper_that_only_rewrites_must_expect_nothing() -> None:
     assert result(case=rewriting, phases=quiet).verdict is Verdict.PROVEN
 
 
+@pytest.mark.parametrize(("handed_on", "proven"), [(0, False), (1, True), (2, False)])
+def test_what_was_handed_on_is_left_and_said(handed_on: int, proven: bool) -> None:
+    """As many flows as bear a handed-on helper may be left, and ctherd has to say so."""
+    off, on, revoked = result().phases
+    told = result(
+        phases=(off, on, replace(revoked, handed_on=handed_on)),
+        revoked=({**PAID, "left": 1, "why": "it was expected itself"},),
+    )
+    assert (told.verdict is Verdict.PROVEN) is proven
+
+
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -25,7 +25,6 @@ from ctherd.lab.sip.line import Line
 from ctherd.lab.sip.parties import Parties
 from ctherd.lab.topology import Station, Topology
 from ctherd.model.catalog import Family, Protocol
-from ctherd.process import CommandFailed
 
 _SIPP: Final = Program("sipp", "sip-tester")
 _SCENARIOS: Final = resources.files("ctherd.lab.sip") / "scenarios"
@@ -77,10 +76,7 @@ class Calls:
         """
         with rtp.media(self.client, self.family) as ear:
             here = Endpoint.own(ear)
-            try:
-                self.client.run(self.caller(here), timeout_s=_CALL_S)
-            except CommandFailed as error:
-                raise ExchangeFailed(f"the call: {error.what}") from error
+            self._call(here)
             # The call is over: what did not come meanwhile does not come.
             ear.setblocking(False)
             try:
@@ -92,14 +88,22 @@ class Calls:
         """Whether the callee still answers on the flow of the calls."""
         return sockets.holds(self._ask)
 
+    def _call(self, ear: Endpoint) -> None:
+        called = self.client.run(self.caller(ear), timeout_s=_CALL_S, check=False)
+        if called.returncode != 0:
+            # What it says on stdout is its screen.
+            words = called.stderr.strip()
+            raise ExchangeFailed(f"sipp as caller ended with {called.returncode}: {words}")
+
     def callee(self) -> Sequence[str]:
         """Return the command that serves."""
         return self._sipp("callee.xml", self.server)
 
     def caller(self, ear: Endpoint) -> Sequence[str]:
         """Return the command that calls once, and wants RTP at *ear*."""
-        once = ("-m", "1", "-d", str(round(PATIENCE_S * 1000)), "-key", "ear", str(ear.port))
-        return [*self._sipp("caller.xml", self.client), *once, str(self._to)]
+        times = ("-d", _milliseconds(PATIENCE_S), "-recv_timeout", _milliseconds(REPLY_S))
+        once = ("-m", "1", "-key", "ear", str(ear.port), str(self._to))
+        return [*self._sipp("caller.xml", self.client), *times, *once]
 
     def _sipp(self, scenario: str, station: Station) -> Sequence[str]:
         here = station.address(self.family)
@@ -121,6 +125,10 @@ class Calls:
     @property
     def _to(self) -> Endpoint:
         return Endpoint.of((self.server.address(self.family), self.port))
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
 
 
 @contextmanager
