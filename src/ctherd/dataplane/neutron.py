@@ -18,14 +18,20 @@ from typing import Final
 from ctherd.dataplane.iptables import listing
 from ctherd.dataplane.iptables.change import Line
 from ctherd.dataplane.iptables.listing import Listing
+from ctherd.dataplane.iptables.variant import TABLE
 from ctherd.model.assignment import AssignmentKey
 from ctherd.model.catalog import HELPERS, Protocol
+from ctherd.netlink import nf_tables as nft
+from ctherd.netlink import nf_tables_read as read
+from ctherd.netlink.dialogue import Dialogue, Question
+from ctherd.netlink.nf_tables import Operation
 
 _CHAIN: Final = re.compile(r".+-cth(?:-.{1,7})?")
 _RULE: Final = re.compile(
     r"-p (tcp|udp) -m (?:tcp|udp) --dport (\d+)(?: -m comment --comment (?:\S+|\".*\"))?"
     r" -j CT --helper (\S+)"
 )
+_EVERY_FAMILY: Final = 0
 _KNOWN: Final = frozenset(helper.name for helper in HELPERS)
 
 
@@ -39,6 +45,16 @@ class Found:
     chains: tuple[str, ...] = ()
     assignments: tuple[AssignmentKey, ...] = ()
     unknown: tuple[str, ...] = ()
+
+
+def has_chains(dialogue: Dialogue) -> bool:
+    """Tell, without running a program, whether nf_tables has a chain of the extension's.
+
+    Raises: DataplaneError; OSError.
+    """
+    every = Question(nft.kind(Operation.GETCHAIN), _EVERY_FAMILY, b"", "GETCHAIN")
+    chains = map(read.chain, dialogue.dump_any(every))
+    return any(each.table == TABLE and _CHAIN.fullmatch(each.name) for each in chains)
 
 
 def find(table: Listing) -> Found:

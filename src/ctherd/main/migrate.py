@@ -41,7 +41,7 @@ def migrate_from_neutron(
     answers = []
     for netns in dict.fromkeys((*by_netns, *host.directory.names())):
         try:
-            inherited = list(_search(variants, netns))
+            inherited = list(search(variants, netns))
         except (CtherdError, OSError) as error:
             if netns in by_netns:
                 answers.append(_answer(netns, [], error=str(error)))
@@ -54,7 +54,11 @@ def migrate_from_neutron(
     return answers
 
 
-def _search(variants: Variants, netns: NetnsName) -> Iterator[Inherited]:
+def search(variants: Variants, netns: NetnsName) -> Iterator[Inherited]:
+    """Yield what Neutron's extension left in *netns*.
+
+    Raises: CtherdError; OSError.
+    """
     for variant, dataplane in variants.items():
         for family, table in dataplane.tables(netns).items():
             found = neutron.find(table)
@@ -80,7 +84,7 @@ def _take_over(
         return _answer(netns, inherited, error="not everything could be made: nothing was removed")
     try:
         for each in inherited:
-            variants[each.variant].change(netns, each.family, partial(_removal, netns, each.found))
+            variants[each.variant].change(netns, each.family, partial(removal, netns, each.found))
     except (CtherdError, OSError) as error:
         return _answer(netns, inherited, error=str(error))
     return _answer(netns, inherited, done=True)
@@ -109,7 +113,7 @@ def _all_live(host: Host, netns: NetnsName, inherited: Sequence[Inherited]) -> b
     )
 
 
-def _removal(netns: NetnsName, found: Found, table: Listing) -> list[Line]:
+def removal(netns: NetnsName, found: Found, table: Listing) -> list[Line]:
     """Return what removes *found* from *table*.
 
     Raises: Contended if the extension has changed it meanwhile: it is still at work.

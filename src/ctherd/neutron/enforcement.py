@@ -7,7 +7,7 @@ again after a while. What was called for meanwhile waits on the roster.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -17,18 +17,22 @@ from ctherd.dataplane.modules import HelperModules
 from ctherd.errors import CtherdError
 from ctherd.guard.decide import Guard
 from ctherd.guard.policy import Policy
+from ctherd.journal.lines import as_lines
 from ctherd.journal.sqlite import SqliteJournal
 from ctherd.main.config import Config
 from ctherd.main.wiring import netns_directory
+from ctherd.model.assignment import ANY, AssignmentKey
 from ctherd.model.document import NetnsName
 from ctherd.neutron.hearing import Hearing
 from ctherd.neutron.pull import Pull
-from ctherd.neutron.remote import Calls, RemoteDataplane, RemoteRevoker
+from ctherd.neutron.remote import Calls, RemoteDataplane, RemoteRevoker, ask
 from ctherd.neutron.roster import Roster
 from ctherd.neutron.source import NeutronSource
+from ctherd.neutron.takeover import Takeover
 from ctherd.ports import Revoked
 from ctherd.reconcile.reconciler import Report
 from ctherd.service.host import HostService
+from ctherd.service.host_answers import Answer
 
 _log: Final = logging.getLogger("ctherd.neutron")
 
@@ -85,6 +89,7 @@ class Enforcement:
         self._journal = journal
         self._pull_interval_s = pull_interval_s
         self._backoff = Backoff(0.5, 30.0)
+        self._complaint = ""
         self._stopped = threading.Event()
         self._began = threading.Event()
         self._running: tuple[asyncio.AbstractEventLoop, Agent] | None = None
@@ -122,10 +127,16 @@ class Enforcement:
             try:
                 self._enforce()
             except CtherdError as error:
-                _log.error("helpers stay as they are, it is tried again: %s", error)
+                self._complain(str(error))
             except Exception:  # noqa: BLE001 - the top of the thread, which logs the traceback
                 _log.exception("helpers stay as they are, it is begun again")
             self._stopped.wait(self._backoff.wait_s())
+
+    def _complain(self, words: str) -> None:
+        """Say what is wrong, once for as long as it is the same."""
+        level = logging.DEBUG if words == self._complaint else logging.ERROR
+        self._complaint = words
+        _log.log(level, "helpers stay as they are, it is tried again: %s", words)
 
     def _enforce(self) -> None:
         journal = self._journal()
@@ -145,7 +156,7 @@ class Enforcement:
             Guard(self._policy),
             self._config.max_removals,
             nat_missing=HelperModules().nat_missing,
-            look_around=lambda netns, keys: {},
+            look_around=self._look_around,
             find_trouble=lambda netns, keys: (),
             chosen=dataplane.chosen,
             revoker=RemoteRevoker(self._calls),
@@ -154,7 +165,7 @@ class Enforcement:
         agent = Agent(
             service,
             netns_directory(self._config.netns_dir),
-            NeutronSource(self._roster, self._pull, self._pull_interval_s),
+            NeutronSource(self._roster, self._pull, Takeover(self._calls), self._pull_interval_s),
             state_dir=self._config.state_dir,
             sweep_interval_s=self._config.sweep_interval_s,
             reload=lambda: service.set_guard(Guard(self._policy)),
@@ -168,6 +179,14 @@ class Enforcement:
         if not self._stopped.is_set():
             await agent.run()
 
+    def _look_around(self, netns: NetnsName, keys: Collection[AssignmentKey]) -> Answer:
+        assert self._running is not None, "only a running agent is asked"
+        tag = self._running[1].service.reconciler.entries[netns].tag
+        assigned = as_lines(dict.fromkeys(keys, ANY))
+        around: Answer = ask("look around", self._calls.look_around, netns, tag, assigned)
+        return around
+
     def _on_begun(self) -> None:
         self._backoff.reset()
+        self._complaint = ""
         self._began.set()

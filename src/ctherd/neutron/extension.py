@@ -17,12 +17,12 @@ from neutron_lib.callbacks import resources as callback_resources
 from oslo_config import cfg
 
 from ctherd.journal.sqlite import SqliteJournal
-from ctherd.journal.state_dir import StateDirectory
+from ctherd.journal.state_dir import JOURNAL_FILE
 from ctherd.model.document import RouterId
 from ctherd.neutron import options, privileged
 from ctherd.neutron.enforcement import Enforcement
 from ctherd.neutron.home import home_of
-from ctherd.neutron.neighbours import refuse_in_tree_extension, refuse_other_agents
+from ctherd.neutron.neighbours import claim, refuse_in_tree_extension
 from ctherd.neutron.pull import pull_from_server
 from ctherd.neutron.push import PushEndpoint
 from ctherd.neutron.roster import Roster
@@ -32,6 +32,10 @@ _log: Final = logging.getLogger("ctherd.neutron")
 _FIRST_LOOK_S: Final = 30.0
 """How long the first routers wait for what was in force before: Neutron's iptables manager removes
 what its own extension left, and until then ours must be there."""
+
+
+_FORMER_AGENT_S: Final = 10.0
+"""How long a former L3 agent, which was killed, may take to be gone."""
 
 
 class CtherdAgentExtension(l3_extension.L3AgentExtension):  # type: ignore[misc]
@@ -54,11 +58,7 @@ class CtherdAgentExtension(l3_extension.L3AgentExtension):  # type: ignore[misc]
         self._roster = Roster()
         self._starting = threading.Lock()
         self._enforcement: Enforcement | None = None
-        self._claims = (
-            refuse_other_agents(self._config.netns_dir),
-            StateDirectory(self._config.state_dir),
-        )
-        self._claims[1].__enter__()
+        self._claims = claim(self._config, _FORMER_AGENT_S)
         registry.subscribe(self._before_router, callback_resources.ROUTER, events.BEFORE_CREATE)
 
     # -- what the L3 agent says ------------------------------------------------------------------
@@ -107,7 +107,7 @@ class CtherdAgentExtension(l3_extension.L3AgentExtension):  # type: ignore[misc]
                     self._roster,
                     privileged,
                     pull_from_server,
-                    journal=lambda: SqliteJournal(self._claims[1].journal),
+                    journal=lambda: SqliteJournal(self._config.state_dir / JOURNAL_FILE),
                     pull_interval_s=cfg.CONF[options.GROUP].pull_interval,
                 )
                 self._enforcement.start()

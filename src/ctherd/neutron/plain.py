@@ -54,12 +54,17 @@ _Families = Mapping[tuple[str, Protocol], frozenset[Family]]
 # -- towards the privileged side -------------------------------------------------------------------
 
 
+def is_router(name: str) -> bool:
+    """Tell whether *name* is that of a router's netns, as Neutron names them."""
+    return _ROUTER.fullmatch(name) is not None
+
+
 def netns_from_plain(name: Plain) -> NetnsName:
     """Return the netns of a router; no other may be reached from outside.
 
     Raises: ValueError.
     """
-    if not isinstance(name, str) or _ROUTER.fullmatch(name) is None:
+    if not isinstance(name, str) or not is_router(name):
         raise ValueError(f"{name!r} is not the network namespace of a router")
     return NetnsName(name)
 
@@ -78,7 +83,7 @@ def request_from_plain(given: Plain) -> ObserveRequest:
     """Return the request that a tuple means."""
     netns, tag, known_generation = given
     known = None if known_generation is None else int(known_generation)
-    return ObserveRequest(netns_from_plain(netns), None if tag is None else _tag(tag), known)
+    return ObserveRequest(netns_from_plain(netns), tag_from_plain(tag), known)
 
 
 def transaction_to_plain(transaction: Transaction) -> Plain:
@@ -112,10 +117,18 @@ def revocation_from_plain(given: Plain) -> Revocation:
     return Revocation(
         netns_from_plain(netns),
         int(cookie),
-        None if tag is None else _tag(tag),
+        tag_from_plain(tag),
         debts_from_lines(owed),
         from_lines(live)[0],
     )
+
+
+def tag_from_plain(given: Plain) -> Tag | None:
+    """Return the mark that is meant, or None.
+
+    Raises: ValueError.
+    """
+    return None if given is None else _tag(given)
 
 
 def _tag(given: Plain) -> Tag:

@@ -14,6 +14,7 @@ from oslo_config import cfg
 from oslo_privsep import capabilities, priv_context
 
 from ctherd.errors import CtherdError
+from ctherd.journal.lines import as_lines, from_lines
 from ctherd.neutron import options, plain
 from ctherd.neutron.plain import Plain
 from ctherd.neutron.privileged_side import PrivilegedSide
@@ -115,6 +116,31 @@ def release(names: Sequence[Any]) -> Plain:
 def revoke(revocation: Any) -> Plain:
     """Pay what is owed to the flows of one netns."""
     return plain.revoked_to_plain(_side().revoke(plain.revocation_from_plain(revocation)))
+
+
+@context.entrypoint
+@_errors_as_data
+def look_around(netns: Any, tag: Any, assigned: Any) -> Plain:
+    """Return what there is in one netns besides our assignments, for a person to see."""
+    keys = from_lines(assigned)[0]
+    return _side().look_around(plain.netns_from_plain(netns), plain.tag_from_plain(tag), keys)
+
+
+@context.entrypoint
+@_errors_as_data
+def find_inherited() -> Plain:
+    """Return (netns, assignments, other rules) where Neutron's extension left chains."""
+    return [
+        (left.netns, as_lines(left.assigned), left.unknown) for left in _side().find_inherited()
+    ]
+
+
+@context.entrypoint
+@_errors_as_data
+def remove_inherited(names: Sequence[Any]) -> Plain:
+    """Remove these chains; return the errors."""
+    errors = _side().inheritance.remove(plain.names_from_plain(names))
+    return [plain.error_to_plain(each) for each in errors]
 
 
 @context.entrypoint

@@ -5,16 +5,21 @@ it, with sockets of its own.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from ctherd.errors import CtherdError
+from ctherd.errors import CtherdError, DataplaneError
 from ctherd.main.config import Config
 from ctherd.main.dataplanes import build, choose, unusable_here
+from ctherd.main.surroundings import Surroundings
 from ctherd.main.wiring import flow_revoker, netns_directory
+from ctherd.model.assignment import AssignmentKey
 from ctherd.model.document import NetnsName
+from ctherd.model.observation import Tag
+from ctherd.model.safe_scope import WIDE
 from ctherd.netns.open_files import allow_most
 from ctherd.neutron.herald import Herald
-from ctherd.neutron.plain import Plain
+from ctherd.neutron.inheritance import Inheritance, Left
+from ctherd.neutron.plain import Plain, is_router
 from ctherd.ports import Observed, ObserveRequest, Outcome, Revocation, Revoked, Transaction
 
 
@@ -31,6 +36,8 @@ class PrivilegedSide:
         self._choice = choose(config, unusable_here)
         self._dataplane = build(self._choice.name, directory, own_table=config.own_table)
         self._revoker = flow_revoker(config)
+        self.inheritance = Inheritance(config.netns_dir)
+        self._directory = directory
         self._herald = Herald(netns_directory(config.netns_dir, leave_room=False))
 
     def describe(self) -> Plain:
@@ -75,6 +82,25 @@ class PrivilegedSide:
     def revoke(self, revocation: Revocation) -> Revoked | CtherdError:
         """Pay what is owed."""
         return self._revoker.revoke(revocation)
+
+    def find_inherited(self) -> list[Left]:
+        """Return what Neutron's extension left in the namespaces of routers."""
+        return self.inheritance.find([each for each in self._directory.names() if is_router(each)])
+
+    def look_around(
+        self, netns: NetnsName, tag: Tag | None, keys: Collection[AssignmentKey]
+    ) -> Plain:
+        """Return flows, foreign findings, trouble and counters of one netns.
+
+        Raises: CtherdError.
+        """
+        with self._turn:
+            dialogue = self._dataplane.dialogue(netns)
+            around = Surroundings(netns, self._directory, dialogue, self._choice, tag)
+            try:
+                return around.around(keys, WIDE)
+            except OSError as error:
+                raise DataplaneError("look around", netns=netns, errno=error.errno or 0) from error
 
     def tell_events(self, address: str, secret: str) -> None:
         """Tell of commits by a connection to *address*."""

@@ -55,6 +55,15 @@ class Calls(Protocol):
     def revoke(self, revocation: Plain) -> Plain:
         """Pay what is owed to the flows of one netns."""
 
+    def look_around(self, netns: str, tag: str | None, assigned: str) -> Plain:
+        """Return what there is in one netns besides our assignments."""
+
+    def find_inherited(self) -> Plain:
+        """Return what Neutron's extension left."""
+
+    def remove_inherited(self, names: Sequence[str]) -> Plain:
+        """Remove it; return the errors."""
+
     def tell_events(self, address: str, secret: str) -> Plain:
         """Tell whoever listens at *address* of commits."""
 

@@ -18,6 +18,7 @@ from ctherd.model.document import Document, NetnsName, RouterId
 from ctherd.neutron.desired import Row, desired
 from ctherd.neutron.pull import Pull
 from ctherd.neutron.roster import Roster
+from ctherd.neutron.takeover import Takeover
 from ctherd.reconcile.reconciler import Report
 from ctherd.service.host_answers import Answer
 
@@ -33,8 +34,9 @@ _SPREAD: Final = 0.2
 class NeutronSource:
     """Tells an agent what the server says of the routers on *roster*."""
 
-    def __init__(self, roster: Roster, pull: Pull, interval_s: float) -> None:
+    def __init__(self, roster: Roster, pull: Pull, takeover: Takeover, interval_s: float) -> None:
         self._roster = roster
+        self._takeover = takeover
         self._pull = pull
         self._interval_s = interval_s
         self._backoff = Backoff(0.5, 30.0)
@@ -54,38 +56,58 @@ class NeutronSource:
         return {"not pulled": len(self._unknown), "refused": refused}
 
     def begin(self, agent: Enforcer) -> None:
-        """Keep what the journal remembers, until the server says otherwise."""
+        """Keep what is there, until the server says otherwise.
+
+        Raises: CtherdError if it cannot be learned what Neutron's extension left.
+        """
         self._agent = agent
-        remembered = agent.service.managed_documents()
+        remembered = self._takeover.documents(agent.service.managed_documents())
         agent.accept(remembered)
         for each in remembered:
             self._roster.remember(each.router, each.netns)
+            self._unknown.add(each.router)
         self._roster.tell(self._tell_from_anywhere(asyncio.get_running_loop()))
 
     async def run(self) -> None:
         """Pull what is due, and everything now and then."""
-        refreshing = asyncio.create_task(self._refresh())
-        try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._refresh())
+            tasks.create_task(self._takeover.run())
             while True:
                 await self._due.wait()
                 self._due.clear()
                 await self._pull_due()
-        finally:
-            refreshing.cancel()
 
     def reload(self) -> None:
         """Ask for everything again."""
         self._roster.call_for(self._roster.everybody())
 
     def reconciled(self, names: Sequence[NetnsName]) -> None:
-        """Forget a router whose netns is gone, unless the L3 agent says that it has it."""
+        """Forget routers that are gone, and remove what Neutron's extension left of others."""
         for name in names:
-            entry = self._agent.service.reconciler.entries.get(name)
-            if entry is None or entry.document is None or type(entry.error) is not NetnsAbsent:
-                continue
-            if not self._roster.is_announced(entry.router):
-                self._roster.forget(entry.router)
-                self._agent.withdraw([name])
+            self._forget_if_gone(name)
+        self._takeover.remove(
+            [each for each in names if each in self._takeover and self._is_true(each)]
+        )
+
+    def _forget_if_gone(self, netns: NetnsName) -> None:
+        """Forget a router whose netns is gone, unless the L3 agent says that it has it."""
+        entry = self._agent.service.reconciler.entries.get(netns)
+        if entry is None or entry.document is None or type(entry.error) is not NetnsAbsent:
+            return
+        if not self._roster.is_announced(entry.router):
+            self._roster.forget(entry.router)
+            self._unknown.discard(entry.router)
+            self._agent.withdraw([netns])
+
+    def _is_true(self, netns: NetnsName) -> bool:
+        """Tell whether what the server says of *netns* is in the kernel."""
+        entry = self._agent.service.reconciler.entries.get(netns)
+        if entry is None:
+            return True  # nothing is wanted there, and nothing of ours is left
+        if entry.router in self._unknown or entry.error is not None or entry.observed is None:
+            return False
+        return entry.observed.live.keys() == entry.desired.keys() and not entry.refused
 
     def repaired(self, report: Report, seconds: float) -> None:
         """The server is told nothing."""
@@ -120,6 +142,7 @@ class NeutronSource:
         if left:
             self._agent.withdraw(left)
         self._unknown.update(routers)
+        self._unknown.intersection_update(self._roster.everybody())
         while routers:
             batch, routers = routers[: self._most], routers[self._most :]
             if not await self._pull_batch(batch):

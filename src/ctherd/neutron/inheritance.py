@@ -1,0 +1,97 @@
+"""What Neutron's own extension left in the namespaces of routers: found, and in the end removed.
+
+Neutron's iptables manager removes it too, when it first works on a router after a start without
+that extension. So it has to be read, and made ours, before that.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from ctherd.dataplane import neutron
+from ctherd.dataplane.iptables.dataplane import IptablesDataplane
+from ctherd.dataplane.iptables.kernel import has_legacy_table
+from ctherd.dataplane.iptables.variant import Variant
+from ctherd.errors import CtherdError, DataplaneError
+from ctherd.main.migrate import removal, search
+from ctherd.main.wiring import netns_directory
+from ctherd.model.assignment import ANY, AssignmentKey, Destinations
+from ctherd.model.catalog import Family
+from ctherd.model.document import NetnsName
+from ctherd.netlink.dialogue import Dialogue
+
+
+class Left(NamedTuple):
+    """What there is in one netns. Shape: *unknown* are rules that the extension never writes."""
+
+    netns: NetnsName
+    assigned: dict[AssignmentKey, Destinations]
+    unknown: tuple[str, ...]
+
+
+class Inheritance:
+    """Works in whichever thread asks, one at a time, with namespaces that it opens for a moment."""
+
+    def __init__(self, netns_dir: Path) -> None:
+        self._turn = threading.Lock()
+        self._directory = netns_directory(netns_dir, leave_room=False)
+        self._variants = {each: IptablesDataplane(self._directory, each) for each in Variant}
+
+    def find(self, names: Sequence[NetnsName]) -> list[Left]:
+        """Return what was left in these netns; those without anything are not mentioned."""
+        with self._turn:
+            return list(self._find(names))
+
+    def remove(self, names: Sequence[NetnsName]) -> list[CtherdError]:
+        """Remove it; return what kept us from it."""
+        with self._turn:
+            return [error for name in names if (error := self._remove(name)) is not None]
+
+    def names(self) -> list[NetnsName]:
+        """Return all names in the directory."""
+        return self._directory.names()
+
+    def _find(self, names: Sequence[NetnsName]) -> Iterator[Left]:
+        for name in names:
+            try:
+                # A program for each family of each router would take longer than all else.
+                found = list(search(self._variants, name)) if self._may_be_there(name) else []
+            except (CtherdError, OSError):
+                continue  # whoever keeps this netns true will say what is wrong with it
+            finally:
+                self._release(name)
+            if found:
+                assigned = {key: ANY for each in found for key in each.found.assignments}
+                unknown = tuple(rule for each in found for rule in each.found.unknown)
+                yield Left(name, assigned, unknown)
+
+    def _may_be_there(self, name: NetnsName) -> bool:
+        namespace = self._directory.open(name)
+        try:
+            if neutron.has_chains(Dialogue(namespace.transport, name)):
+                return True
+        finally:
+            namespace.close()
+        with self._directory.held(name) as fd:
+            return any(has_legacy_table(fd, family) for family in Family)
+
+    def _remove(self, name: NetnsName) -> CtherdError | None:
+        try:
+            for each in search(self._variants, name):
+                plan = partial(removal, name, each.found)
+                self._variants[each.variant].change(name, each.family, plan)
+        except CtherdError as error:
+            return error
+        except OSError as error:
+            return DataplaneError(
+                "remove what Neutron's extension left", netns=name, errno=error.errno or 0
+            )
+        finally:
+            self._release(name)
+        return None
+
+    def _release(self, name: NetnsName) -> None:
+        for variant in self._variants.values():
+            variant.release([name])
