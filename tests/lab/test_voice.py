@@ -22,22 +22,22 @@ EXCHANGES: dict[str, tuple[str, Protocol, Open]] = {
     "sip over udp": (
         "sip",
         Protocol.UDP,
-        lambda net, family: sip.dialog(net.client, net.server, family, Protocol.UDP, PORT),
+        lambda net, family: sip.session(net.client, net.server, family, PORT, Protocol.UDP),
     ),
     "sip over tcp": (
         "sip",
         Protocol.TCP,
-        lambda net, family: sip.dialog(net.client, net.server, family, Protocol.TCP, PORT),
+        lambda net, family: sip.session(net.client, net.server, family, PORT, Protocol.TCP),
     ),
     "Q.931": (
         "Q.931",
         Protocol.TCP,
-        lambda net, family: q931.calls(net.client, net.server, family, PORT),
+        lambda net, family: q931.session(net.client, net.server, family, PORT),
     ),
     "RAS": (
         "RAS",
         Protocol.UDP,
-        lambda net, family: ras.registration(net.client, net.server, family, PORT),
+        lambda net, family: ras.session(net.client, net.server, family, PORT),
     ),
 }
 

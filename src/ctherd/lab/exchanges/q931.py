@@ -35,7 +35,7 @@ _FROM_CALLEE: Final = 0x8000
 
 
 @contextmanager
-def calls(client: Station, server: Station, family: Family, port: int = PORT) -> Iterator[Session]:
+def session(client: Station, server: Station, family: Family, port: int) -> Iterator[Session]:
     """Have a signalling connection from *client* to *port* of *server*.
 
     Raises: OSError if it cannot be had.
@@ -140,8 +140,8 @@ def _to(station: Station, told: Endpoint) -> socket.socket:
 
 @contextmanager
 def _open(family: Family, net: Topology) -> Iterator[Session]:
-    with calls(net.client, net.server, family) as session:
-        yield session
+    with session(net.client, net.server, family, PORT) as opened:
+        yield opened
 
 
 def _case(family: Family) -> Case:

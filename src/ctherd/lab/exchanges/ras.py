@@ -33,9 +33,7 @@ _FROM_CALLED: Final = 0x8000
 
 
 @contextmanager
-def registration(
-    client: Station, server: Station, family: Family, port: int = PORT
-) -> Iterator[Session]:
+def session(client: Station, server: Station, family: Family, port: int) -> Iterator[Session]:
     """Have a terminal on *client* that has found its gatekeeper at *port* of *server*.
 
     Raises: OSError if it does not.
@@ -47,9 +45,9 @@ def registration(
         terminal.connect(gatekeeper.getsockname())
         for each in (terminal, gatekeeper):
             each.settimeout(REPLY_S)
-        session = Registration(client, server, family, terminal, gatekeeper)
-        session.discover()
-        yield session
+        registration = Registration(client, server, family, terminal, gatekeeper)
+        registration.discover()
+        yield registration
 
 
 @dataclass(slots=True)
@@ -133,8 +131,8 @@ def _call(caller: socket.socket, door: socket.socket) -> str:
 
 @contextmanager
 def _open(family: Family, net: Topology) -> Iterator[Session]:
-    with registration(net.client, net.server, family) as session:
-        yield session
+    with session(net.client, net.server, family, PORT) as opened:
+        yield opened
 
 
 def _case(family: Family) -> Case:

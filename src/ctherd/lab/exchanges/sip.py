@@ -28,8 +28,8 @@ PORT: Final = 5060
 
 
 @contextmanager
-def dialog(
-    client: Station, server: Station, family: Family, transport: Protocol, port: int = PORT
+def session(
+    client: Station, server: Station, family: Family, port: int, transport: Protocol
 ) -> Iterator[Session]:
     """Have a caller on *client* and a callee at *port* of *server*, who can hear each other.
 
@@ -132,8 +132,8 @@ class Dialog:
 
 @contextmanager
 def _open(family: Family, transport: Protocol, net: Topology) -> Iterator[Session]:
-    with dialog(net.client, net.server, family, transport) as session:
-        yield session
+    with session(net.client, net.server, family, PORT, transport) as opened:
+        yield opened
 
 
 def _case(family: Family, transport: Protocol) -> Case:

@@ -37,15 +37,15 @@ _CALL_S: Final = 20.0
 
 
 @contextmanager
-def calls(client: Station, server: Station, family: Family, port: int = PORT) -> Iterator[Session]:
+def session(client: Station, server: Station, family: Family, port: int) -> Iterator[Session]:
     """Have sipp as callee at *port* of *server*, for calls from the same port of *client*.
 
     Raises: CtherdError if it does not serve.
     """
     with tempfile.TemporaryDirectory(prefix="ctherd-lab-") as directory:
-        session = Calls(client, server, family, port, _scenarios(Path(directory)))
-        with serving(server, session.callee(), Protocol.UDP, port):
-            yield session
+        calls = Calls(client, server, family, port, _scenarios(Path(directory)))
+        with serving(server, calls.callee(), Protocol.UDP, port):
+            yield calls
 
 
 def _scenarios(directory: Path) -> Path:
@@ -133,8 +133,8 @@ def _milliseconds(seconds: float) -> str:
 
 @contextmanager
 def _open(family: Family, net: Topology) -> Iterator[Session]:
-    with calls(net.client, net.server, family) as session:
-        yield session
+    with session(net.client, net.server, family, PORT) as opened:
+        yield opened
 
 
 def _case(family: Family) -> Case:
