@@ -11,7 +11,7 @@ class Size:
     Shape: *routers* is the crowd of the reconcile figures, *assignments* what each has;
     *many* what the router with many assignments has; *packets* are per slice; *requests*
     are those of each sort that a server answers; *changes* are declared while *watchers* listen;
-    *tracked* are flows of one netns.
+    *tracked* are flows of one netns; *lab_helpers* are those that the lab proves, () is all.
     """
 
     routers: int = 1000
@@ -29,6 +29,7 @@ class Size:
     slices: int = 60
     packets: int = 20_000
     tracked: int = 10_000
+    lab_helpers: tuple[str, ...] = ()
     help_runs: int = 10
     requests: int = 1000
     lists: int = 100
@@ -54,6 +55,7 @@ QUICK: Final = Size(
     slices=4,
     packets=1000,
     tracked=500,
+    lab_helpers=("tftp",),
     help_runs=2,
     requests=30,
     lists=3,

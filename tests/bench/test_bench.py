@@ -27,6 +27,7 @@ IN_PROCESS = (
     "packets",
     "narrowing",
     "revocation",
+    "lab",
 )
 
 

@@ -7,8 +7,7 @@ from ctherd.lab.catalog import CASES
 from ctherd.lab.result import CaseResult, Verdict
 from ctherd.lab.side_by_side import prove_all
 from ctherd.main.lab import hire
-
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
+from ctherd.model.catalog import HELPERS
 
 DATAPLANES = ("nftables", "iptables-nft", "iptables-legacy")
 
@@ -20,6 +19,9 @@ def results() -> dict[tuple[str, str], CaseResult]:
     return {(each.case.name, each.dataplane): each for each in proven}
 
 
+@pytest.mark.root
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("dataplane", DATAPLANES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_case_is_proven(
@@ -30,6 +32,17 @@ def test_a_case_is_proven(
     if result.verdict is Verdict.SKIPPED:
         pytest.skip(result.why)
     assert result.verdict is Verdict.PROVEN, result.why
+
+
+def test_every_helper_has_a_case_for_each_protocol_and_family() -> None:
+    """Nothing that the catalog promises is left without proof."""
+    promised = {
+        (helper.name, protocol, family)
+        for helper in HELPERS
+        for protocol in helper.protocols
+        for family in helper.families
+    }
+    assert {(each.helper, each.l4, each.family) for each in CASES} == promised
 
 
 def test_no_two_cases_have_the_same_name() -> None:
