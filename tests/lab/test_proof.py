@@ -1,5 +1,6 @@
 """A case is proven only by what happened: each way to cheat or to fail shows in the verdict."""
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,6 +114,18 @@ def test_a_session_that_cannot_be_had_is_told_in_its_own_words() -> None:
     result = not_proven(beginning_with(PASSIVE, refuse))
     assert result.why == "NoSession: nobody at home"
     assert result.phases == ()
+
+
+def test_a_port_that_is_free_in_a_moment_is_waited_for() -> None:
+    """What another thread is starting holds closed sockets for a while: no fault of the case."""
+    refusals = iter([OSError(errno.EADDRINUSE, "Address already in use")])
+
+    def be_busy_once(_: Topology) -> None:
+        for refusal in refusals:
+            raise refusal
+
+    result = prove(beginning_with(PASSIVE, be_busy_once), "nftables", hire, Event())
+    assert result.verdict is Verdict.PROVEN, result.why
 
 
 def test_what_the_kernel_refuses_is_told_in_its_own_words() -> None:

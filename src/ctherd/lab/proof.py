@@ -5,15 +5,16 @@ ctherd itself; what they did is judged by the exchange and by the kernel's connt
 they say. In the phase "revoked" the session is the one that worked before, held open over it.
 """
 
+import errno
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any, Final, Protocol
 
 from ctherd.errors import CtherdError
-from ctherd.lab.case import Case, ExchangeFailed, Session
+from ctherd.lab.case import REPLY_S, Case, ExchangeFailed, Session
 from ctherd.lab.conntrack import Conntrack
 from ctherd.lab.result import CaseResult, Phase, PhaseResult
 from ctherd.lab.topology import Topology
@@ -24,6 +25,7 @@ from ctherd.model.document import Document, document
 from ctherd.service.host_answers import worked
 
 _ROUTER: Final = "lab"
+_LOOK_AGAIN_S: Final = 0.005
 
 
 class Hands(Protocol):
@@ -96,15 +98,20 @@ class Proof:
 
         Raises: CtherdError or OSError if the session cannot be had, or ctherd fails; Stopped.
         """
-        with self.case.open(self.net) as session:
+        with self._session() as session:
             self._see(Phase.OFF, session)
         # Only the first packet of a flow can get a helper, and a client may use its port again.
         self.conntrack.forget()
         self._assign()
-        with self.case.open(self.net) as session:
+        with self._session() as session:
             self._see(Phase.ON, session)
             self._revoke()
             self._see(Phase.REVOKED, session)
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        with ExitStack() as stack:
+            yield _once_free(lambda: stack.enter_context(self.case.open(self.net)))
 
     def _see(self, phase: Phase, session: Session) -> None:
         if self.stop.is_set():
@@ -153,6 +160,22 @@ def _refusals(answer: Mapping[str, Any]) -> Iterator[str]:
             yield f"{each['assignment']}: {each['reason']}"
         for each in router["changes"]:
             yield f"{each['change']}: {each['why']}"
+
+
+def _once_free(open_it: Callable[[], Session]) -> Session:
+    """Open a session as soon as the ports of the one before are free.
+
+    A program that another thread is about to start holds a copy of every socket of this process,
+    closed or not, from its fork to its exec.
+    """
+    give_up_s = time.monotonic() + REPLY_S
+    while True:
+        try:
+            return open_it()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > give_up_s:
+                raise
+        time.sleep(_LOOK_AGAIN_S)
 
 
 def _tried(session: Session) -> tuple[bool, str]:
