@@ -4,6 +4,7 @@ Every wait is bounded. What is said on a control connection is waited for as an 
 only a helper lets through, the caller asks for less patience.
 """
 
+import errno
 import fcntl
 import select
 import socket
@@ -11,6 +12,7 @@ import struct
 import termios
 import time
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import Final, TypeVar
 
@@ -31,7 +33,7 @@ def listening(station: Station, address: str, port: int = 0) -> socket.socket:
     door = _made(station, address, socket.SOCK_STREAM)
     # A session may follow another one on the same port at once.
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    _or_closed(door, lambda: door.bind((address, port)))
+    _or_closed(door, partial(patiently, partial(door.bind, (address, port))))
     return _or_closed(door, door.listen)
 
 
@@ -44,10 +46,16 @@ def connected(
     return _or_closed(made, lambda: made.connect((address, port)))
 
 
-def datagrams(station: Station, address: str, port: int = 0) -> socket.socket:
-    """Return a UDP socket that is bound to *address*; 0 is any port."""
+def datagrams(
+    station: Station, address: str, port: int = 0, *, shared: bool = False
+) -> socket.socket:
+    """Return a UDP socket that is bound to *address*; 0 is any port.
+
+    Shape: *shared* with others, each of them hears what is sent by broadcast.
+    """
     made = _made(station, address, socket.SOCK_DGRAM)
-    return _or_closed(made, lambda: made.bind((address, port)))
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, shared)
+    return _or_closed(made, partial(patiently, partial(made.bind, (address, port))))
 
 
 def raw(station: Station, protocol: int) -> socket.socket:
@@ -56,6 +64,22 @@ def raw(station: Station, protocol: int) -> socket.socket:
         made = socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol)
     made.settimeout(REPLY_S)
     return made
+
+
+def patiently(bind: Callable[[], _T]) -> _T:
+    """Bind a port that may still be taken for a moment by a socket that we closed.
+
+    A program that another thread starts holds all that we had open, until it is executed.
+    Raises: OSError, as *bind* does in the end.
+    """
+    give_up_s = time.monotonic() + REPLY_S
+    while True:
+        try:
+            return bind()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > give_up_s:
+                raise
+        time.sleep(_LOOK_AGAIN_S)
 
 
 def accepted(door: socket.socket) -> socket.socket:

@@ -2,7 +2,7 @@
 
 The host answers over UDP with three ports: for the data, for messages, for the index. The helper
 reads them and expects three connections; it opens the way from inside for what it read outside.
-Both ends are ours: Amanda's amandad trusts names, which nobody in a namespace resolves.
+Both ends are ours, as Debian's Amanda brings a mail server and inetd along.
 Source: Amanda's common-src/packet.c (requests and answers); net/netfilter/nf_conntrack_amanda.c,
 which reads the answer, and net/netfilter/nf_nat_amanda.c.
 """

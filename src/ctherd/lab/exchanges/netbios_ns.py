@@ -1,81 +1,49 @@
 """NetBIOS name service: the router itself asks its network by broadcast who has a name.
 
-A host that has it answers by unicast, from port 137. The exchange is our own.
-Source: RFC 1002, sections 4.2.1 (header), 4.2.12 (query), 4.2.13 (positive response); names are
-encoded as in RFC 1001, section 14.1; net/netfilter/nf_conntrack_netbios_ns.c.
+A host that has it answers by unicast, from port 137. The hosts are Samba's nmbd, or ours; who asks
+is ours, as nmblookup would ask from another port each time.
+Source: RFC 1002; net/netfilter/nf_conntrack_netbios_ns.c.
 """
 
-import struct
 from contextlib import AbstractContextManager
-from ipaddress import IPv4Address
+from dataclasses import replace
 from typing import Final
 
 from ctherd.lab.case import Case, Session
-from ctherd.lab.exchanges import broadcast
+from ctherd.lab.exchanges import broadcast, nmbd
+from ctherd.lab.exchanges.netbios_names import PORT, answer, question, understood
 from ctherd.lab.topology import Topology
 from ctherd.model.catalog import Family, Protocol
 
-PORT: Final = 137
-
-_HEADER: Final = struct.Struct("!HHHHHH")  # transaction, flags, questions, answers, and two more
-_QUERY_BY_BROADCAST: Final = 0x0110
-_POSITIVE_RESPONSE: Final = 0x8500
-_NB_IN: Final = struct.pack("!HH", 0x0020, 0x0001)
-_NAME: Final = slice(_HEADER.size, _HEADER.size + 34)
-_TO_LIVE_S: Final = 60
+DIALECT: Final = broadcast.Dialect(question, understood, answer_port=PORT)
 
 
-def question(number: int) -> bytes:
-    """Return the query for a name that no other number has."""
-    header = _HEADER.pack(number, _QUERY_BY_BROADCAST, 1, 0, 0, 0)
-    return header + _spelled(f"LAB{number}") + _NB_IN
+def _own(net: Topology) -> AbstractContextManager[Session]:
+    return broadcast.session(net.router, net.server, PORT, DIALECT, broadcast.own_hosts(answer))
 
 
-def answer(asked: bytes, host: IPv4Address) -> bytes:
-    """Return the response of *host*, which has the name that was asked for."""
-    number, *_ = _HEADER.unpack_from(asked)
-    header = _HEADER.pack(number, _POSITIVE_RESPONSE, 0, 1, 0, 0)
-    data = struct.pack("!H4s", 0, host.packed)
-    return header + asked[_NAME] + _NB_IN + struct.pack("!IH", _TO_LIVE_S, len(data)) + data
+def _samba(net: Topology) -> AbstractContextManager[Session]:
+    return broadcast.session(net.router, net.server, PORT, DIALECT, nmbd.hosts)
 
 
-def understood(answered: bytes) -> str:
-    """Say who has which name."""
-    _, flags, _, answers, *_ = _HEADER.unpack_from(answered)
-    if (flags, answers) != (_POSITIVE_RESPONSE, 1):
-        raise OSError(f"no positive response came, but flags {flags:#x}")
-    return f"{_read(answered[_NAME])} is {IPv4Address(answered[-4:])}"
-
-
-def _spelled(name: str) -> bytes:
-    """Spell a name: padded to 16 bytes, of which each half becomes a letter from A on."""
-    padded = name.ljust(15).encode() + b"\0"
-    halves = (half for byte in padded for half in (byte >> 4, byte & 0xF))
-    return b"\x20" + bytes(0x41 + half for half in halves) + b"\0"
-
-
-def _read(spelled: bytes) -> str:
-    halves = [letter - 0x41 for letter in spelled[1:-1]]
-    padded = bytes(high << 4 | low for high, low in zip(halves[::2], halves[1::2], strict=True))
-    return padded[:15].decode().strip()
-
-
-DIALECT: Final = broadcast.Dialect(question, answer, understood, answer_port=PORT)
-
-
-def _open(net: Topology) -> AbstractContextManager[Session]:
-    return broadcast.session(net.router, net.server, PORT, DIALECT)
-
+_CASE: Final = Case(
+    name="netbios-ns broadcast, IPv4, own hosts",
+    helper="netbios-ns",
+    l4=Protocol.UDP,
+    port=PORT,
+    family=Family.IPV4,
+    software="own exchange",
+    open=_own,
+    own_sockets=True,
+)
 
 CASES: Final = (
-    Case(
-        name="netbios-ns broadcast, IPv4, router's own socket",
-        helper="netbios-ns",
-        l4=Protocol.UDP,
-        port=PORT,
-        family=Family.IPV4,
-        software="own exchange",
-        open=_open,
-        own_sockets=True,
+    replace(
+        _CASE,
+        name="netbios-ns broadcast, IPv4",
+        software="nmbd, who asks is ours",
+        open=_samba,
+        needs=(nmbd.NMBD,),
     ),
+    _CASE,
 )

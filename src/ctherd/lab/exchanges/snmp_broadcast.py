@@ -33,16 +33,16 @@ def understood(answered: bytes) -> str:
     return f"{PLAYPEN} is {', '.join(Message.of(answered).addresses())}"
 
 
-DIALECT: Final = broadcast.Dialect(question, answer, understood, answer_port=PORT)
+DIALECT: Final = broadcast.Dialect(question, understood, answer_port=PORT)
 
 
 def _open(net: Topology) -> AbstractContextManager[Session]:
-    return broadcast.session(net.router, net.server, PORT, DIALECT)
+    return broadcast.session(net.router, net.server, PORT, DIALECT, broadcast.own_hosts(answer))
 
 
 CASES: Final = (
     Case(
-        name="snmp broadcast, IPv4, router's own socket",
+        name="snmp broadcast, IPv4",
         helper="snmp",
         l4=Protocol.UDP,
         port=PORT,
