@@ -15,6 +15,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
@@ -42,7 +43,7 @@ _PPP: Final = 0x880B
 
 
 @contextmanager
-def session(client: Station, server: Station, port: int) -> Iterator[Session]:
+def session(client: Station, server: Station, port: int) -> Iterator["Calls"]:
     """Connect *client* to *server*, at *port*, and start the control connection.
 
     Raises: OSError if that is not possible.
@@ -61,7 +62,7 @@ def session(client: Station, server: Station, port: int) -> Iterator[Session]:
         # The reply has a result, 1 for success, where the request has a reserved field.
         pac.say(_START_REPLY, started[:2] + b"\1\0" + started[4:])
         pns.hear(_START_REPLY)
-        yield _Calls(pns, pac)
+        yield Calls(pns, pac)
 
 
 class _End:
@@ -104,7 +105,7 @@ class _End:
         raise TimeoutError("timed out")
 
 
-class _Calls:
+class Calls:
     """A control connection over which the client can call, again and again."""
 
     def __init__(self, pns: _End, pac: _End) -> None:
@@ -113,31 +114,25 @@ class _Calls:
         self._numbers = count(secrets.randbelow(0x4000) + 1)
 
     def exchange(self) -> str:
-        """Call, exchange GRE both ways, and hang up."""
+        """Call, send GRE both ways, and hang up."""
+        with self.call() as call:
+            return call.talk()
+
+    @contextmanager
+    def call(self) -> Iterator["Call"]:
+        """Have a call, until the context ends."""
         pns, pac = self._pns, self._pac
         ours, theirs = next(self._numbers), next(self._numbers) | 0x8000
-        seen = self._call(ours, theirs)
-        try:
-            called = f"call {ours}, which the server saw as {seen}"
-            there, back = secrets.token_bytes(64), secrets.token_bytes(64)
-            pns.send(theirs, there)
-            tried(f"{called}: GRE to the server", lambda: pac.receive(theirs, there))
-            pac.send(seen, back)
-            tried(f"{called}: GRE to the client", lambda: pns.receive(ours, back))
-        finally:
-            self._hang_up(ours, seen)
-        return f"GRE both ways in {called}"
-
-    def _call(self, ours: int, theirs: int) -> int:
-        """Place a call; return the client's number of it, as the server sees it."""
-        pns, pac = self._pns, self._pac
         pns.say(_CALL_REQUEST, _CALL.pack(ours, 1, 300, 100_000_000, 3, 3, 64, 0, 0, 0, b"", b""))
         seen, *_ = _CALL.unpack(pac.hear(_CALL_REQUEST))
         pac.say(_CALL_REPLY, _CALL_ANSWER.pack(theirs, seen, _CONNECTED, 0, 0, 64_000, 64, 0, 0))
         _, answered, *_ = _CALL_ANSWER.unpack(pns.hear(_CALL_REPLY))
         if answered != ours:
             raise ExchangeFailed(f"call {ours} was answered as {answered}")
-        return int(seen)
+        try:
+            yield Call(pns, pac, ours, theirs, seen)
+        finally:
+            self._hang_up(ours, seen)
 
     def _hang_up(self, ours: int, seen: int) -> None:
         self._pns.say(_CLEAR_REQUEST, struct.pack("!HH", ours, 0))
@@ -155,6 +150,32 @@ class _Calls:
         identifier = self._pac.hear(_ECHO_REQUEST)
         self._pac.say(_ECHO_REPLY, identifier + struct.pack("!BBH", 1, 0, 0))
         self._pns.hear(_ECHO_REPLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call: the client's number of it and the server's, and what the server saw as the first."""
+
+    pns: _End
+    pac: _End
+    ours: int
+    theirs: int
+    seen: int
+
+    def talk(self) -> str:
+        """Send GRE both ways.
+
+        Raises: ExchangeFailed if it does not arrive.
+        """
+        there, back = secrets.token_bytes(64), secrets.token_bytes(64)
+        self.pns.send(self.theirs, there)
+        tried(f"{self}: GRE to the server", lambda: self.pac.receive(self.theirs, there))
+        self.pac.send(self.seen, back)
+        tried(f"{self}: GRE to the client", lambda: self.pns.receive(self.ours, back))
+        return f"GRE both ways in {self}"
+
+    def __str__(self) -> str:
+        return f"call {self.ours}, which the server saw as {self.seen}"
 
 
 def _open(net: Topology) -> AbstractContextManager[Session]:
