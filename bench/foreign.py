@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from ctherd.lab.lifeline import announce
+from ctherd.demo.lifeline import announce
 from ctherd.netlink import nf_tables as nft
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netlink.nf_tables import Element, Request, TableFlag

@@ -27,7 +27,7 @@ from bench.size import Size
 from bench.timing import percentile
 from bench.world import World, fresh_journal, opened
 from ctherd import process
-from ctherd.lab.lifeline import READY
+from ctherd.demo.lifeline import READY
 from ctherd.lab.namespace import python
 from ctherd.model.document import NetnsName
 

@@ -10,10 +10,10 @@ import pytest
 
 from ctherd.dataplane.conntrack import FlowCount, expectation_limit, live_flows, table_load
 from ctherd.dataplane.nftables.dataplane import NftablesDataplane
+from ctherd.demo.lab import Lab
 from ctherd.guard.decide import Guard
 from ctherd.guard.policy import Policy
 from ctherd.journal.sqlite import SqliteJournal
-from ctherd.lab.lab import Lab
 from ctherd.lab.namespace import NETNS_DIR, Namespace
 from ctherd.model.assignment import Assignment, AssignmentId
 from ctherd.model.catalog import Protocol

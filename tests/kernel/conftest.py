@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ctherd.demo.lab import Lab
 from ctherd.lab.cleanup import namespaces
-from ctherd.lab.lab import Lab
 from ctherd.lab.namespace import Namespace
 from ctherd.lab.topology import Topology
 from tests.kernel.host import Host

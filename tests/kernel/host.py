@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ctherd.lab.command_line import CommandLine
+from ctherd.demo.command_line import CommandLine
+from ctherd.demo.story import Story
 from ctherd.lab.namespace import Namespace
-from ctherd.lab.story import Story
 from ctherd.process import Child
 
 Routers = dict[str, list[tuple[str, str, int]]]

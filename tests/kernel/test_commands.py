@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ctherd import process
-from ctherd.lab.command_line import CTHERD
+from ctherd.demo.command_line import CTHERD
 from ctherd.lab.namespace import Namespace
 from ctherd.process import Completed
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ctherd.demo.command_line import CTHERD
 from ctherd.lab.cleanup import namespaces
-from ctherd.lab.command_line import CTHERD
 from tests.kernel.conftest import fresh_name
 from tests.kernel.host import FTP, Host, assigned, becomes
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from ctherd.authz.identity.token_file import TOKEN_FILE, Grant, create_token
-from ctherd.lab.command_line import CommandLine
+from ctherd.demo.command_line import CommandLine
+from ctherd.demo.story import Story
 from ctherd.lab.namespace import Namespace
-from ctherd.lab.story import Story
 from ctherd.process import Child
 from ctherd.signing.key_file import KEY_FILE, load_ring
 from tests.kernel.host import assigned, becomes, nft

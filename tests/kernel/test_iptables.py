@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ctherd.lab.lab import Lab
+from ctherd.demo.lab import Lab
+from ctherd.demo.transfers import FTP_ACTIVE_V4, FTP_PASSIVE_V4, FTP_PASSIVE_V6, WAYS
 from ctherd.lab.namespace import Namespace
-from ctherd.lab.transfers import FTP_ACTIVE_V4, FTP_PASSIVE_V4, FTP_PASSIVE_V6, WAYS
 from tests.kernel.host import FTP, TFTP, Host, becomes
 
 VARIANTS = ("iptables-nft", "iptables-legacy")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from ctherd import process
-from ctherd.lab.command_line import CTHERD
-from ctherd.lab.lab import Lab
+from ctherd.demo.command_line import CTHERD
+from ctherd.demo.lab import Lab
+from ctherd.demo.transfers import FTP_PASSIVE_V4
 from ctherd.lab.namespace import Namespace
 from ctherd.lab.topology import Topology
-from ctherd.lab.transfers import FTP_PASSIVE_V4
 from tests.kernel.conftest import MakeNetns
 from tests.kernel.host import FTP, TFTP, Host
 

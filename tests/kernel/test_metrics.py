@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from ctherd.lab.lab import Lab
+from ctherd.demo.lab import Lab
 from ctherd.netns.enter import entered
 from tests.kernel.host import FTP, Host, becomes
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ctherd.lab.command_line import CTHERD
+from ctherd.demo.command_line import CTHERD
 from ctherd.lab.namespace import Namespace
 from tests.kernel.conftest import MakeNetns
 from tests.kernel.host import FTP, Host, assigned, becomes, canary, nft

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from ctherd.lab import services
-from ctherd.lab.lab import Lab
+from ctherd.demo import services
+from ctherd.demo.lab import Lab
 from ctherd.lab.namespace import Namespace
 from ctherd.lab.topology import Topology
 from ctherd.model.catalog import Family

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ctherd import process
+from ctherd.demo.command_line import CTHERD
 from ctherd.lab.catalog import CASES
-from ctherd.lab.command_line import CTHERD
 from ctherd.lab.namespace import NETNS_DIR
 from ctherd.process import Child, Completed
 from tests.kernel.host import becomes

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from ctherd import process
+from ctherd.demo import services
+from ctherd.demo.lab import Lab
+from ctherd.demo.transfers import FTP_ACTIVE_V4, FTP_PASSIVE_V4, TIMEOUT_S, WAYS, Way
 from ctherd.errors import CtherdError, NetnsAbsent
-from ctherd.lab import services
-from ctherd.lab.lab import Lab
 from ctherd.lab.namespace import NETNS_DIR, Namespace
 from ctherd.lab.topology import Topology
-from ctherd.lab.transfers import FTP_ACTIVE_V4, FTP_PASSIVE_V4, TIMEOUT_S, WAYS, Way
 from ctherd.netns.enter import entered, unshared
 
 pytestmark = pytest.mark.root
@@ -128,7 +128,7 @@ def test_everything_is_gone_after_a_signal(number: signal.Signals) -> None:
 
 _HOLD_A_LAB = """
 import signal, sys
-from ctherd.lab.lab import Lab
+from ctherd.demo.lab import Lab
 with Lab.open() as lab:
     print(lab.net.router.name.removesuffix("router"), flush=True)
     signal.pause()
@@ -152,7 +152,7 @@ _HOLD_A_SERVER = """
 import signal
 from ctherd.lab.namespace import Namespace, python
 server = Namespace("{name}").spawn(
-    python("ctherd.lab.ftp_server", "{root}", "21", "198.51.100.2"))
+    python("ctherd.demo.ftp_server", "{root}", "21", "198.51.100.2"))
 server.read_line(30.0)
 print(server.pid, flush=True)
 signal.pause()

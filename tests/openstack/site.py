@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Self
 
-from ctherd.lab import services, transfers
+from ctherd.demo import services, transfers
+from ctherd.demo.services import Payload
+from ctherd.demo.transfers import FTP_ACTIVE_V4, Attempt, Loop
 from ctherd.lab.namespace import Namespace
-from ctherd.lab.services import Payload
 from ctherd.lab.topology import Station
-from ctherd.lab.transfers import FTP_ACTIVE_V4, Attempt, Loop
 from tests.openstack.machine import Machine
 from tests.openstack.network import OUTSIDE_GATEWAY, Network, tap
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from ctherd.lab.command_line import CommandLine
-from ctherd.lab.story import Story
+from ctherd.demo.command_line import CommandLine
+from ctherd.demo.story import Story
 from ctherd.process import Child
 
 FTP = {"helper": "ftp", "protocol": "tcp", "port": 21}

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ctherd.lab.lab import Lab
+from ctherd.demo.lab import Lab
 from ctherd.lab.namespace import Namespace
 from ctherd.model.catalog import Family
 from tests.kernel.host import becomes

@@ -71,7 +71,7 @@ def doctor(file: Path | None, output: str) -> int:
 @click.command()
 def demo() -> int:
     """Show the whole story on real traffic, in namespaces of its own."""
-    from ctherd.lab.demo import run_demo
+    from ctherd.demo.demo import run_demo
 
     return run_demo(sys.stdout)
 

@@ -1,4 +1,4 @@
-"""The servers of the lab, and what they serve."""
+"""The servers of the demo, and what they serve."""
 
 import hashlib
 import secrets
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ctherd.demo import extras
+from ctherd.demo.lifeline import READY
 from ctherd.errors import CtherdError
-from ctherd.lab import extras
-from ctherd.lab.lifeline import READY
 from ctherd.lab.namespace import python
 from ctherd.lab.topology import FTP_PORT, TFTP_PORT, Station
 
@@ -41,9 +41,9 @@ def payload(size: int = 100_000) -> Iterator[Payload]:
 def ftp(server: Station, served: Payload, *, port: int = FTP_PORT) -> Iterator[None]:
     """Serve the payload by FTP (pyftpdlib) on both addresses of *server*; afterwards it has ended.
 
-    Raises: ConfigurationError without the lab's libraries; CtherdError if it does not start.
+    Raises: ConfigurationError without the demo's libraries; CtherdError if it does not start.
     """
-    with _serving(server, "ctherd.lab.ftp_server", served, port, str(server.v4), str(server.v6)):
+    with _serving(server, "ctherd.demo.ftp_server", served, port, str(server.v4), str(server.v6)):
         yield
 
 
@@ -51,9 +51,9 @@ def ftp(server: Station, served: Payload, *, port: int = FTP_PORT) -> Iterator[N
 def tftp(server: Station, served: Payload, *, port: int = TFTP_PORT) -> Iterator[None]:
     """Serve the payload by TFTP (tftpy) on both addresses of *server*; afterwards it has ended.
 
-    Raises: ConfigurationError without the lab's libraries; CtherdError if it does not start.
+    Raises: ConfigurationError without the demo's libraries; CtherdError if it does not start.
     """
-    module = "ctherd.lab.tftp_server"
+    module = "ctherd.demo.tftp_server"
     with (
         _serving(server, module, served, port, str(server.v4)),
         _serving(server, module, served, port, str(server.v6)),

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from ctherd.lab.demo import run_demo
+from ctherd.demo.demo import run_demo
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.usefixtures("only_agent")]
 

@@ -1,6 +1,6 @@
 """A real FTP and TFTP client as a process of its own, which says in JSON how it fared.
 
-``python -m ctherd.lab.fetch METHOD HOST PORT FILE TIMEOUT_S [forever]`` writes one line for each
+``python -m ctherd.demo.fetch METHOD HOST PORT FILE TIMEOUT_S [forever]`` writes one line for each
 attempt; with ``forever`` it goes on until its stdin ends. Nothing of ours enters here but that.
 """
 
@@ -49,7 +49,7 @@ def fetch_tftp(host: str, port: int, file: str, timeout_s: float) -> bytes:
     """
     from tftpy import TftpClient
 
-    from ctherd.lab.tftp_family import speak_ipv6
+    from ctherd.demo.tftp_family import speak_ipv6
 
     if ip_address(host).version == 6:
         speak_ipv6()

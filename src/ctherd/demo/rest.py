@@ -8,8 +8,8 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any, ClassVar, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
+from ctherd.demo.story import Story
 from ctherd.errors import CtherdError
-from ctherd.lab.story import Story
 
 _PATIENCE_S: Final = 30.0
 

@@ -1,4 +1,4 @@
-"""Say what to install when the programs of the lab cannot run."""
+"""Say what to install when the programs of the demo cannot run."""
 
 from importlib.util import find_spec
 
@@ -8,12 +8,12 @@ _NEEDED = ("pyftpdlib", "tftpy", "uvicorn")
 
 
 def require() -> None:
-    """Check that the libraries of the lab are installed.
+    """Check that the libraries of the demo are installed.
 
     Raises: ConfigurationError with the command that installs them.
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise ConfigurationError(
-            f"the lab needs {' and '.join(missing)}", cure="pip install 'ctherd[lab]'"
+            f"the demo needs {' and '.join(missing)}", cure="pip install 'ctherd[demo]'"
         )

@@ -1,4 +1,4 @@
-"""What every server of the lab does besides serving: it says when it is ready, and ends in time.
+"""What every server of the demo does besides serving: it says when it is ready, and ends in time.
 
 It ends with its stdin, so that none outlives the program that started it, whatever ended that one.
 """

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Self
 
-from ctherd.lab import extras, fetch
+from ctherd.demo import extras, fetch
+from ctherd.demo.services import Payload
 from ctherd.lab.namespace import python
-from ctherd.lab.services import Payload
 from ctherd.lab.topology import FTP_PORT, TFTP_PORT, Station
 from ctherd.model.catalog import Family
 from ctherd.process import Child
@@ -21,7 +21,7 @@ TIMEOUT_S: Final = 1.5
 class Way:
     """One way to fetch a file that a stateful firewall blocks unless a helper looks on.
 
-    Shape: *method* is one that ``ctherd.lab.fetch`` knows.
+    Shape: *method* is one that ``ctherd.demo.fetch`` knows.
     """
 
     name: str
@@ -142,7 +142,7 @@ def _command(
         served.path.name,
         str(timeout_s),
     )
-    return python("ctherd.lab.fetch", *arguments)
+    return python("ctherd.demo.fetch", *arguments)
 
 
 def _parsed(way: Way, served: Payload, line: str) -> Attempt:

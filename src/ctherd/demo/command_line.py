@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ctherd import process
-from ctherd.lab.story import Story
+from ctherd.demo.story import Story
 from ctherd.process import Child, CommandFailed, Completed
 
 CTHERD: Final = (sys.executable, "-P", "-m", "ctherd")

@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from ctherd.lab import services, transfers
-from ctherd.lab.services import Payload
+from ctherd.demo import services, transfers
+from ctherd.demo.services import Payload
+from ctherd.demo.transfers import Attempt, Loop, Way
 from ctherd.lab.topology import Topology
-from ctherd.lab.transfers import Attempt, Loop, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Lab:
     def open(cls) -> Iterator[Self]:
         """Build the lab and serve on it; afterwards everything is gone.
 
-        Raises: PrivilegeMissing unless we are root; ConfigurationError without the lab's libraries.
+        Raises: PrivilegeMissing unless we are root; ConfigurationError without the libraries.
         """
         with (
             services.payload() as served,

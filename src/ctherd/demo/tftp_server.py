@@ -1,4 +1,4 @@
-"""A real TFTP server, to be run as ``python -m ctherd.lab.tftp_server ROOT PORT HOST``."""
+"""A real TFTP server, to be run as ``python -m ctherd.demo.tftp_server ROOT PORT HOST``."""
 
 import logging
 import sys
@@ -7,8 +7,8 @@ from ipaddress import ip_address
 
 import tftpy
 
-from ctherd.lab.lifeline import announce, end_with_stdin
-from ctherd.lab.tftp_family import speak_ipv6
+from ctherd.demo.lifeline import announce, end_with_stdin
+from ctherd.demo.tftp_family import speak_ipv6
 
 
 def main(root: str, port: str, host: str) -> None:

@@ -1,11 +1,11 @@
-"""A real FTP server, to be run as ``python -m ctherd.lab.ftp_server ROOT PORT HOST…``."""
+"""A real FTP server, to be run as ``python -m ctherd.demo.ftp_server ROOT PORT HOST…``."""
 
 import logging
 import sys
 import warnings
 from collections.abc import Sequence
 
-from ctherd.lab.lifeline import announce, end_with_stdin
+from ctherd.demo.lifeline import announce, end_with_stdin
 
 with warnings.catch_warnings():
     # pyftpdlib stands on asyncore, which Python 3.11 deprecates and 3.12 took away.

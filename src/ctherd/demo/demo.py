@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, TextIO
 
-from ctherd.errors import CtherdError, PrivilegeMissing
-from ctherd.lab import extras, kernel, witness
-from ctherd.lab.command_line import CTHERD, CommandLine
-from ctherd.lab.lab import Lab
-from ctherd.lab.rest import Rest
-from ctherd.lab.story import Story
-from ctherd.lab.transfers import (
+from ctherd.demo import extras, kernel, witness
+from ctherd.demo.command_line import CTHERD, CommandLine
+from ctherd.demo.lab import Lab
+from ctherd.demo.rest import Rest
+from ctherd.demo.story import Story
+from ctherd.demo.transfers import (
     FTP_ACTIVE_V4,
     FTP_PASSIVE_V4,
     TFTP_V4,
@@ -31,7 +30,8 @@ from ctherd.lab.transfers import (
     Loop,
     Way,
 )
-from ctherd.lab.witness import Table, Watch
+from ctherd.demo.witness import Table, Watch
+from ctherd.errors import CtherdError, PrivilegeMissing
 from ctherd.model.catalog import Helper, Protocol, by_name
 from ctherd.process import Child, Completed
 
