@@ -11,7 +11,7 @@ CODE := $(wildcard src tests bench)
 # Prerequisites are steps in their order: the system's packages come before the venv.
 .NOTPARALLEL:
 
-.PHONY: help setup system demo test check fast static bench docs golden completion clean need-root
+.PHONY: help setup system demo lab test check fast static bench docs golden completion clean need-root
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
@@ -35,6 +35,9 @@ system: ## install the Debian packages that demo and tests need, if missing (roo
 
 demo: need-root system setup ## real FTP and TFTP through NAT, as a story (root)
 	$(BIN)/ctherd demo
+
+lab: need-root system setup ## prove every helper on this very kernel, with both dataplanes (root)
+	$(BIN)/ctherd lab --dataplane both
 
 test: need-root system setup static ## everything: static checks and all tests, on this very kernel (root)
 	$(BIN)/pytest --cov --cov-report=term

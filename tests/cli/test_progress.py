@@ -61,6 +61,14 @@ def test_it_says_what_is_done_and_how_far_it_is(terminal: Terminal) -> None:
     assert terminal.shown.rpartition("routers")[2].count(LINE_WIPED) == 1
 
 
+def test_it_may_count_other_things_than_routers(terminal: Terminal) -> None:
+    """Who counts something else says what."""
+    with progress("proving", screen=terminal.screen, after_s=0.0) as shown:
+        terminal.read_until("proving")
+        shown.tell(3, 62, "exchanges")
+        terminal.read_until("proving: 3 of 62 exchanges")
+
+
 def test_what_is_soon_over_says_nothing(terminal: Terminal) -> None:
     """Nothing flickers when there is nothing to wait for."""
     with progress("applying", screen=terminal.screen, after_s=ENDLESS_S) as shown:

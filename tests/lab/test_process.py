@@ -12,6 +12,8 @@ from ctherd.process import CommandFailed, Completed, Task, ToolMissing
 
 READ_AND_EXIT_4 = "import sys; print('hi', flush=True); sys.stdin.read(); sys.exit(4)"
 
+ECHO_ONE_LINE = "import sys; print(input(), flush=True); sys.exit('enough')"
+
 
 def test_output_comes_back_as_text() -> None:
     """What a program reads and says is text; bytes that are not UTF-8 stay visible."""
@@ -55,6 +57,16 @@ def test_a_child_is_read_line_by_line() -> None:
             child.read_line(0.01)
         assert child.finish(10.0) == 4
         assert child.read_line(1.0) == ""
+
+
+def test_a_child_reads_what_it_is_told() -> None:
+    """Lines reach its stdin at once; where it reads no more, that is an error with its words."""
+    with process.spawn([sys.executable, "-c", ECHO_ONE_LINE]) as child:
+        child.write_line("é")
+        assert child.read_line(10.0) == "é"
+        child.wait(10.0)
+        with pytest.raises(CommandFailed, match="reads no more: enough"):
+            child.write_line("more")
 
 
 def test_a_child_with_a_log_says_everything_there(tmp_path: Path) -> None:

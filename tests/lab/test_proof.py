@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from threading import Event
 
 import pytest
 
+from ctherd.errors import PrivilegeMissing
 from ctherd.lab.case import Case, NoSession, Program, Session
 from ctherd.lab.namespace import NETNS_DIR
 from ctherd.lab.proof import Hire, Stopped, prove
@@ -150,6 +152,13 @@ def test_a_fault_of_ours_ends_one_case_alone(caplog: pytest.LogCaptureFixture) -
     assert results[0].why == "LookupError: the exchange has a bug"
     assert "Traceback" in caplog.text
     assert sorted(map(id, seen)) == sorted(map(id, results))
+
+
+def test_who_may_make_no_namespace_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without root nothing is tried: one error, not one for each case."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(PrivilegeMissing):
+        prove_all([PASSIVE], ["nftables"], hire, lambda _: pytest.fail("a case was tried"))
 
 
 def test_missing_software_is_a_skip_that_says_what_to_install() -> None:

@@ -42,14 +42,22 @@ class Interruption:
         raise SystemExit(128 + number)
 
 
+def require_root() -> None:
+    """Check that namespaces can be made.
+
+    Raises: PrivilegeMissing.
+    """
+    if os.geteuid() != 0:
+        raise PrivilegeMissing("network namespaces can be created by root only", cure="use sudo")
+
+
 @contextmanager
 def namespaces(names: Sequence[str]) -> Iterator[None]:
     """Have these named namespaces; afterwards, and after SIGINT or SIGTERM, they are gone.
 
     Raises: PrivilegeMissing unless we are root; CommandFailed if one exists already.
     """
-    if os.geteuid() != 0:
-        raise PrivilegeMissing("network namespaces can be created by root only", cure="use sudo")
+    require_root()
     with interruptible() as interruption:
         clean = partial(remove, names)
         # Registered before the first one is made: the signal may come in between.

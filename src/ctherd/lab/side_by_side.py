@@ -7,7 +7,7 @@ from threading import Event
 from typing import Final
 
 from ctherd.lab.case import Case
-from ctherd.lab.cleanup import interruptible
+from ctherd.lab.cleanup import interruptible, require_root
 from ctherd.lab.proof import Hire, Stopped, prove
 from ctherd.lab.result import CaseResult
 
@@ -27,7 +27,9 @@ def prove_all(
 
     SIGINT, SIGTERM and SIGHUP end it: when KeyboardInterrupt or SystemExit is raised, everything
     that it made is gone.
+    Raises: PrivilegeMissing, before anything is tried.
     """
+    require_root()
     stop = Event()
     with interruptible() as interruption, ThreadPoolExecutor(_AT_ONCE, "lab") as threads:
         try:
