@@ -23,15 +23,13 @@ from ctherd.lab.case import PATIENCE_S, REPLY_S, Case, Session
 from ctherd.lab.endpoint import Endpoint
 from ctherd.lab.exchanges import rtp
 from ctherd.lab.h323 import h225, h245, signalling, tpkt
-from ctherd.lab.h323.q931 import Message, MessageType
+from ctherd.lab.h323.q931 import FROM_CALLED, Message, MessageType
 from ctherd.lab.topology import Station, Topology
 from ctherd.model.catalog import Family, Protocol
 
 PORT: Final = 1720
 
 _CHANNEL: Final = 1
-_FROM_CALLEE: Final = 0x8000
-"""The flag of a call reference in messages of the side that was called (Q.931 §4.3)."""
 
 
 @contextmanager
@@ -71,9 +69,9 @@ class Signalling:
         """
         address = self.server.address(self.family)
         with sockets.listening(self.server, address) as door, self._call(door) as told:
-            way = f"the H.245 connection to {told}"
+            connecting = partial(sockets.connected, self.client, *told.name, PATIENCE_S)
             with (
-                sockets.tried(way, partial(_to, self.client, told)) as caller,
+                sockets.tried(f"the H.245 connection to {told}", connecting) as caller,
                 sockets.accepted(door) as callee,
             ):
                 return f"{self._speak(caller, callee)}, after H.245 at {told}"
@@ -91,21 +89,28 @@ class Signalling:
         """Have a call; it is where the caller was told to connect to for H.245."""
         self.calls += 1
         call = secrets.token_bytes(16)
+        told = sockets.tried("the call", partial(self._set_up, call, door))
+        try:
+            yield told
+        finally:
+            sockets.tried("hanging up", partial(self._hang_up, call))
+
+    def _set_up(self, call: bytes, door: socket.socket) -> Endpoint:
         setup = signalling.setup(call, Endpoint.own(self.caller))
         connect = signalling.connect(call, Endpoint.own(door))
         self._tell(self.caller, self.callee, MessageType.SETUP, setup)
         _, told = self._tell(self.callee, self.caller, MessageType.CONNECT, connect)
-        try:
-            yield h225.endpoint(told["h245Address"])
-        finally:
-            end = signalling.release_complete(call)
-            self._tell(self.caller, self.callee, MessageType.RELEASE_COMPLETE, end)
+        return h225.endpoint(told["h245Address"])
+
+    def _hang_up(self, call: bytes) -> None:
+        end = signalling.release_complete(call)
+        self._tell(self.caller, self.callee, MessageType.RELEASE_COMPLETE, end)
 
     def _tell(
         self, source: socket.socket, sink: socket.socket, kind: MessageType, body: Any = None
     ) -> Any:
         """Send a message, and return its body as it arrived."""
-        reference = self.calls if source is self.caller else self.calls | _FROM_CALLEE
+        reference = self.calls if source is self.caller else self.calls | FROM_CALLED
         tpkt.send(source, Message(kind, reference, body).encode())
         return Message.decode(tpkt.receive(sink)).body
 
@@ -114,7 +119,8 @@ class Signalling:
             rtp.media(self.client, self.family) as ear,
             rtp.media(self.server, self.family) as mouth,
         ):
-            told = _open_channel(callee, caller, Endpoint.own(mouth), Endpoint.own(ear))
+            opening = partial(_open_channel, callee, caller, *map(Endpoint.own, (mouth, ear)))
+            told = sockets.tried("the logical channel", opening)
             way = f"RTP to {told}, as the callee was told"
             arrived = sockets.tried(way, partial(rtp.deliver, mouth, told, ear))
         return f"{arrived}, as the callee was told {told}"
@@ -132,10 +138,6 @@ def _open_channel(
 
 def _rtcp(rtp_end: Endpoint) -> Endpoint:
     return rtp_end._replace(port=rtp_end.port + 1)
-
-
-def _to(station: Station, told: Endpoint) -> socket.socket:
-    return sockets.connected(station, *told.name, PATIENCE_S)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from ctherd.lab import sockets
 from ctherd.lab.case import PATIENCE_S, REPLY_S, Case, Session
 from ctherd.lab.endpoint import Endpoint
 from ctherd.lab.h323 import h225, per, ras, signalling, tpkt
-from ctherd.lab.h323.q931 import Message, MessageType
+from ctherd.lab.h323.q931 import FROM_CALLED, Message, MessageType
 from ctherd.lab.topology import Station, Topology
 from ctherd.model.catalog import Family, Protocol
 
@@ -28,8 +28,6 @@ PORT: Final = 1719
 
 _AT_MOST: Final = 65536
 _REFERENCE: Final = 1
-_FROM_CALLED: Final = 0x8000
-"""The flag of a call reference in messages of the side that was called (Q.931 §4.3)."""
 
 
 @contextmanager
@@ -73,7 +71,8 @@ class Registration:
         with sockets.listening(self.client, address) as door:
             told = sockets.tried("the registration", partial(self._register, door))
             way = f"the call to {told}, as the gatekeeper was told"
-            with sockets.tried(way, partial(_to, self.server, told)) as caller:
+            calling = partial(sockets.connected, self.server, *told.name, PATIENCE_S)
+            with sockets.tried(way, calling) as caller:
                 words = sockets.tried(way, partial(_call, caller, door))
         return f"{words}, as the gatekeeper was told {told}"
 
@@ -97,8 +96,8 @@ class Registration:
             ras=Endpoint.own(self.terminal),
         )
         confirming = partial(ras.registration_confirm, identifier=secrets.token_hex(4))
-        (signalling,) = self._transact(asking, confirming)["callSignalAddress"]
-        return h225.endpoint(signalling)
+        (told,) = self._transact(asking, confirming)["callSignalAddress"]
+        return h225.endpoint(told)
 
     def _transact(self, request: Callable[[int], Any], answer: Callable[[int], Any]) -> Any:
         """Ask and answer; return the content of the request as the gatekeeper got it."""
@@ -111,10 +110,6 @@ class Registration:
         return content
 
 
-def _to(station: Station, told: Endpoint) -> socket.socket:
-    return sockets.connected(station, *told.name, PATIENCE_S)
-
-
 def _call(caller: socket.socket, door: socket.socket) -> str:
     """Set up a call over a connection to *door*; return who was seen to call."""
     call = secrets.token_bytes(16)
@@ -123,7 +118,7 @@ def _call(caller: socket.socket, door: socket.socket) -> str:
     with sockets.accepted(door) as called:
         tpkt.send(caller, Message(MessageType.SETUP, _REFERENCE, setup).encode())
         tpkt.receive(called)
-        answer = Message(MessageType.CONNECT, _REFERENCE | _FROM_CALLED, connect)
+        answer = Message(MessageType.CONNECT, _REFERENCE | FROM_CALLED, connect)
         tpkt.send(called, answer.encode())
         tpkt.receive(caller)
         return f"a call from {Endpoint.of(called.getpeername())} at {Endpoint.own(called)}"

@@ -88,13 +88,6 @@ class Calls:
         """Whether the callee still answers on the flow of the calls."""
         return sockets.holds(self._ask)
 
-    def _call(self, ear: Endpoint) -> None:
-        called = self.client.run(self.caller(ear), timeout_s=_CALL_S, check=False)
-        if called.returncode != 0:
-            # What it says on stdout is its screen.
-            words = called.stderr.strip()
-            raise ExchangeFailed(f"sipp as caller ended with {called.returncode}: {words}")
-
     def callee(self) -> Sequence[str]:
         """Return the command that serves."""
         return self._sipp("callee.xml", self.server)
@@ -104,6 +97,13 @@ class Calls:
         times = ("-d", _milliseconds(PATIENCE_S), "-recv_timeout", _milliseconds(REPLY_S))
         once = ("-m", "1", "-key", "ear", str(ear.port), str(self._to))
         return [*self._sipp("caller.xml", self.client), *times, *once]
+
+    def _call(self, ear: Endpoint) -> None:
+        called = self.client.run(self.caller(ear), timeout_s=_CALL_S, check=False)
+        if called.returncode != 0:
+            # What it says on stdout is its screen.
+            words = called.stderr.strip()
+            raise ExchangeFailed(f"sipp as caller ended with {called.returncode}: {words}")
 
     def _sipp(self, scenario: str, station: Station) -> Sequence[str]:
         here = station.address(self.family)

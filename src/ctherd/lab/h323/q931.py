@@ -15,6 +15,9 @@ _DISCRIMINATOR: Final = 0x08
 _HEADER: Final = struct.Struct("!BBHB")
 _REFERENCE_SIZE: Final = 2
 
+FROM_CALLED: Final = 0x8000
+"""The flag of a call reference in messages of the side that was called (§4.3)."""
+
 _USER_USER: Final = 0x7E
 _USER_USER_HEADER: Final = struct.Struct("!BHB")
 _ASN1: Final = 0x05

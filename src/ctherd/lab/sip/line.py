@@ -9,7 +9,6 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-from ctherd.lab.endpoint import Endpoint
 from ctherd.lab.sip.message import END_OF_HEADERS, Message
 
 _LENGTH: Final = re.compile(rb"\r\nContent-Length: (\d+)\r\n")
@@ -22,11 +21,6 @@ class Line:
 
     _socket: socket.socket
     _unread: bytes = b""
-
-    @property
-    def here(self) -> Endpoint:
-        """The address of this end, as it sees itself."""
-        return Endpoint.own(self._socket)
 
     def send(self, message: Message) -> None:
         """Send a message.
