@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from ctherd.lab.case import Session
-from ctherd.lab.exchanges import q931, ras, sip
+from ctherd.lab.exchanges import q931, ras, sip, sip_registration
 from ctherd.lab.topology import Topology
 from ctherd.model.catalog import Family, Protocol
 
@@ -28,6 +28,11 @@ EXCHANGES: dict[str, tuple[str, Protocol, Open]] = {
         "sip",
         Protocol.TCP,
         lambda net, family: sip.session(net.client, net.server, family, PORT, Protocol.TCP),
+    ),
+    "sip registration": (
+        "sip",
+        Protocol.UDP,
+        lambda net, family: sip_registration.session(net.client, net.server, family, PORT),
     ),
     "Q.931": (
         "Q.931",

@@ -3,12 +3,12 @@
 It has sockets of its own and knows nothing of who assigned a helper, or how.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Final, Self
 
 from ctherd.lab.namespace import Namespace
-from ctherd.model.catalog import Protocol
+from ctherd.model.catalog import Protocol, by_name
 from ctherd.netlink import ctnetlink, wire
 from ctherd.netlink.dialogue import Dialogue, Order, Question
 from ctherd.netlink.socket import NETLINK_NETFILTER, EventSocket, NetlinkSocket
@@ -51,10 +51,12 @@ class Conntrack:
         place = (helper, protocol.number, port)
         return sum((each.helper, each.protocol, each.port) == place for each in found)
 
-    def bearing(self, helpers: Collection[str]) -> int:
-        """Count the flows that name one of *helpers* now."""
+    def handed_on(self, helper: str, protocol: Protocol, port: int) -> int:
+        """Count the flows elsewhere than to *port* that name *helper*, or one that it hands on."""
         found = map(ctnetlink.flow, self._dialogue.dump_any(_FLOWS))
-        return sum(each.helper in helpers for each in found)
+        helpers = {helper, *by_name(helper).hands_on}
+        place = (protocol.number, port)
+        return sum(each.helper in helpers and (each.protocol, each.port) != place for each in found)
 
     def expected(self, helper: str) -> int:
         """Count what *helper* expects now."""

@@ -20,7 +20,6 @@ from ctherd.lab.result import CaseResult, Phase, PhaseResult
 from ctherd.lab.topology import Topology
 from ctherd.model.assignment import Assignment, AssignmentId
 from ctherd.model.catalog import Protocol as L4
-from ctherd.model.catalog import by_name
 from ctherd.model.document import Document, document
 from ctherd.service.host_answers import worked
 
@@ -130,7 +129,7 @@ class Proof:
                 flows=self.conntrack.flows(case.helper, case.l4, case.port),
                 announced=self.conntrack.announced(case.helper),
                 expected=self.conntrack.expected(case.helper),
-                handed_on=self.conntrack.bearing(by_name(case.helper).hands_on),
+                handed_on=self.conntrack.handed_on(case.helper, case.l4, case.port),
             )
         )
 

@@ -10,8 +10,8 @@ The truth table, which ``PhaseResult.wrong`` carries out:
  expectations       none     some     none      (none at all where the helper expects nothing)
 ```
 
-A flow that was itself expected may bear a helper that was handed on to it (H.245 by Q.931): the
-kernel takes that from nobody, so ctherd has to say that it left just as many.
+A flow that was itself expected may bear a helper that was handed on to it (H.245 by Q.931, or sip
+by sip): the kernel takes that from nobody, so ctherd has to say that it left just as many.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,7 +44,7 @@ class PhaseResult:
 
     Shape: *words* say what came out, or why it failed; *flows* to the control port named the helper
     afterwards; *announced* expectations were the helper's during the phase, *expected* are left;
-    *handed_on* flows name a helper that this one handed on to what it expected.
+    *handed_on* flows, which it expected, name a helper that it handed on to them.
     """
 
     phase: Phase

@@ -35,7 +35,7 @@ def session(
 
     Raises: OSError if they cannot.
     """
-    lines = _over_udp if transport is Protocol.UDP else _over_tcp
+    lines = over_udp if transport is Protocol.UDP else _over_tcp
     with lines(client, server, family, port) as (caller, callee):
         for each in (caller, callee):
             each.settimeout(REPLY_S)
@@ -44,9 +44,13 @@ def session(
 
 
 @contextmanager
-def _over_udp(
+def over_udp(
     client: Station, server: Station, family: Family, port: int
 ) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Have both ends of one flow to *port* of *server*, connected to each other.
+
+    Raises: OSError if nothing passes.
+    """
     with (
         sockets.datagrams(server, server.address(family), port) as callee,
         sockets.datagrams(client, client.address(family)) as caller,
