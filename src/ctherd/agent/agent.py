@@ -19,6 +19,7 @@ from ctherd.agent import control
 from ctherd.agent.files import NetnsWatch
 from ctherd.agent.kernel_events import KernelEvents, Listen
 from ctherd.agent.patience import Patience
+from ctherd.agent.pulse import Pulse, pulse_as_data
 from ctherd.agent.queue import Queue
 from ctherd.agent.revocations import Revocations
 from ctherd.agent.source import Source
@@ -37,6 +38,9 @@ _log: Final = logging.getLogger("ctherd.agent")
 
 _BATCH: Final = 256
 """Namespaces that are reconciled in one go, between two looks at events."""
+
+_OVERVIEW_BATCH: Final = 32
+"""Routers that are told of in one go: whoever looks on shall not delay a repair."""
 
 _DIRECTORY_POLL_S: Final = 1.0
 _JOURNAL_RETRY_S: Final = 1.0
@@ -108,6 +112,7 @@ class Agent:
         self._drift_since: dict[NetnsName, float] = {}
         self._revocations = Revocations(self._reconciler, service.revoker, self._on_revoked)
         self.queue = Queue(self._work, self._revocations.holds)
+        self._pulse = Pulse()
         self._failing = Patience(0.05, 30.0)
         self._fought_over = Patience(0.0, 5.0)
         self._ended = asyncio.Event()
@@ -281,6 +286,7 @@ class Agent:
                 self.queue.put(netns)  # somebody may have committed before we listened
         self._keeper.keep(names)
         self.source.reconciled(names)
+        self._pulse.beat()
 
     def _on_revoked(self, netns: NetnsName, outcome: Outcome) -> None:
         if isinstance(outcome, Revoked):
@@ -307,6 +313,7 @@ class Agent:
             _log.warning("%s: drift repaired after %.1f ms", report.router, took_s * 1000)
             self._observer.repaired(took_s)
             self.source.repaired(report, took_s)
+            self._pulse.repaired(report, took_s)
 
     # -- tasks -----------------------------------------------------------------------------------
 
@@ -358,6 +365,8 @@ class Agent:
         match request.get("operation"):
             case "show":
                 return self.service.show(str(request.get("router", "")))
+            case "overview":
+                return await self._overview(request)
             case "apply":
                 return await self._apply(request)
             case "adopt":
@@ -368,6 +377,28 @@ class Agent:
             case "evidence":
                 return self._keep_evidence(request)
         return self.source.answer(request)
+
+    async def _overview(self, request: dict[str, Any]) -> Answer:
+        """Tell how all routers fare, when something happened after what is known already.
+
+        Shape: nothing but the mark, if nothing did.
+        """
+        await self._pulse.later_than(request.get("after"), request.get("wait_s"))
+        if request.get("after") == self._pulse.mark:
+            return {"mark": self._pulse.mark}
+        told: Answer = {
+            **pulse_as_data(self._pulse),
+            "dataplane": self.service.chosen.get("name", ""),
+            "in_sync": self.source.in_sync,
+            "doubts": dict(self.source.doubts()),
+            "queue": self.queue.depth()._asdict(),
+            "routers": [],
+        }
+        names = list(self._reconciler.entries)
+        for start in range(0, len(names), _OVERVIEW_BATCH):
+            told["routers"] += self.service.overview(names[start : start + _OVERVIEW_BATCH])
+            await asyncio.sleep(0)
+        return told
 
     async def _apply(self, request: dict[str, Any]) -> Answer:
         """Let the source apply, and tell what came of what that owes to live flows."""

@@ -31,17 +31,39 @@ def ask(state_dir: Path, request: dict[str, Any]) -> dict[str, Any] | None:
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             return None
         except OSError as error:
-            raise errors.Busy(
-                f"the agent's control socket cannot be reached: {error}", where=str(state_dir)
-            ) from error
+            raise out_of_reach(state_dir, error) from error
         try:
-            client.sendall(json.dumps(request).encode() + b"\n")
-            line = client.makefile("rb").readline()
-            answer = json.loads(line)
+            client.sendall(line(request))
+            answer = json.loads(client.makefile("rb").readline())
         except (OSError, ValueError) as error:
-            raise RemoteProtocolError(f"the agent broke off: {error}") from error
+            raise broke_off(error) from error
+    return meant(answer)
+
+
+def line(request: dict[str, Any]) -> bytes:
+    """Return *request* as it is sent."""
+    return json.dumps(request).encode() + b"\n"
+
+
+def meant(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return what *answer* says.
+
+    Raises: the error that it says.
+    """
     if "error" in answer:
         told = answer["error"]
         kind = _BY_CODE.get(told["code"], CtherdError)
         raise kind(told["what"], where=told["where"], cure=told["cure"])
     return dict(answer["answer"])
+
+
+def out_of_reach(state_dir: Path, error: OSError) -> CtherdError:
+    """Return the error that says that nobody can ask the agent."""
+    return errors.Busy(
+        f"the agent's control socket cannot be reached: {error}", where=str(state_dir)
+    )
+
+
+def broke_off(error: Exception) -> CtherdError:
+    """Return the error that says that the agent gave no answer."""
+    return RemoteProtocolError(f"the agent broke off: {error}")

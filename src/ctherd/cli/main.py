@@ -18,6 +18,7 @@ from ctherd.cli import (
     store,
     tokens,
     tools,
+    top,
     verify,
     watch,
 )
@@ -80,6 +81,7 @@ for command in (
     keys.key,
     audit.audit,
     watch.watch,
+    top.top,
     store.backup,
     store.restore,
     tools.helpers,

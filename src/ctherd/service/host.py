@@ -23,6 +23,7 @@ from ctherd.reconcile.standing import NatMissing, statuses
 from ctherd.service import verification
 from ctherd.service.evidence import EvidenceBook, OfNetns, no_evidence
 from ctherd.service.host_answers import Answer, entry_as_data, report_as_data
+from ctherd.service.overview import overview
 from ctherd.service.revocations import (
     Outcome,
     add_outcomes,
@@ -84,6 +85,11 @@ class HostService:
         self.revoker = revoker
         self.evidence = evidence or no_evidence()
         self.reconciler = Reconciler(dataplane, journal, guard, stays=stays)
+
+    @property
+    def chosen(self) -> Mapping[str, str]:
+        """Which dataplane it is, and why."""
+        return self._chosen
 
     @property
     def hears_of_drift(self) -> bool:
@@ -279,6 +285,26 @@ class HostService:
     def statuses(self, entry: Entry) -> list[AssignmentStatus]:
         """Return the status of every assignment of *entry*, in order of declaration."""
         return list(statuses(entry, self._nat_missing))
+
+    def overview(self, names: Iterable[NetnsName]) -> list[Answer]:
+        """Return how these routers fare, as far as that is known without asking the kernel."""
+        entries = self.reconciler.entries
+        return [
+            overview(entries[name], self.statuses(entries[name]))
+            for name in names
+            if name in entries
+        ]
+
+    def glance(self, documents: Sequence[Document] | None) -> list[Answer]:
+        """Return how all routers fare, as if *documents* were desired (None: that is not known)."""
+        shadow = self._shadow()
+        if documents is not None:
+            shadow.accept(documents)
+        shadow.plan()
+        told = [overview(each, self.statuses(each)) for each in shadow.entries.values()]
+        known = self.reconciler.entries
+        self._dataplane.release([each for each in shadow.entries if each not in known])
+        return told
 
     def counts(self) -> Mapping[State, int]:
         """Count the declared assignments by state."""

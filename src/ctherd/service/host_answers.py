@@ -26,7 +26,7 @@ def report_as_data(report: Report, entry: Entry, scope: SafeScope) -> Answer:
         "router": report.router,
         "netns": report.netns,
         "pending": error.what if isinstance(error, NetnsAbsent) else None,
-        "error": _error(error),
+        "error": error_as_data(error),
         "refused": _refused(report, entry),
         "denied": _denied(entry),
         "adopts": [],
@@ -78,7 +78,7 @@ def entry_as_data(
         "netns": entry.netns,
         "declared": entry.document is not None,
         "guarded": bool(observed and observed.guarded),
-        "error": _error(entry.error),
+        "error": error_as_data(entry.error),
         "holder": observed.holder if observed else "",
         "damage": list(observed.damage) if observed else [],
         "warnings": [
@@ -142,7 +142,8 @@ def _side(destinations: Destinations | None) -> str | None:
     return None if destinations is None else destinations_in_words(destinations)
 
 
-def _error(error: CtherdError | None) -> Answer | None:
+def error_as_data(error: CtherdError | None) -> Answer | None:
+    """Return *error* as plain data; that a netns is not there (yet) is none."""
     if error is None or isinstance(error, NetnsAbsent):
         return None
     return error.as_data()
