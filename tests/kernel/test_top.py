@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ctherd.lab.command_line import CTHERD
-from ctherd.lab.lab import Lab
+from ctherd.demo.command_line import CTHERD
+from ctherd.demo.lab import Lab
 from ctherd.lab.namespace import Namespace
 from ctherd.model.catalog import Family
 from tests.kernel.conftest import MakeNetns
