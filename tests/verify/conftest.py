@@ -46,6 +46,7 @@ class Verified:
     def __init__(self, host: Host, netns: str, dataplane: str) -> None:
         self.host = host
         self.netns = netns
+        self.dataplane = dataplane
         self._options = ("--dataplane", dataplane)
         config = host.command.directory / "ctherd.toml"
         config.write_text(f'file = "{host.command.herd}"\n{config.read_text()}')

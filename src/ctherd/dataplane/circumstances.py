@@ -91,9 +91,16 @@ def _saved(netns_fd: int, program: str) -> list[str]:
         said = process.run([program], netns_fd=netns_fd).stdout
     except CtherdError as error:
         return [f"cannot be read: {error.what}"]
-    # A chain's line ends in its counters: ":FORWARD DROP [12:480]".
-    return [
-        line.partition(" [")[0] if line.startswith(":") else line
-        for line in said.splitlines()
-        if not line.startswith("#")
-    ]
+    tables: dict[str, list[str]] = {}
+    for line in said.splitlines():
+        if line.startswith("*"):
+            lines = tables[line] = [line]
+        elif line and not line.startswith("#"):
+            lines.append(without_counters(line))
+    # They are listed in the order in which they were used first, which means nothing.
+    return [line for name in sorted(tables) for line in tables[name]]
+
+
+def without_counters(line: str) -> str:
+    """Return a line of iptables-save without what it counts: ``:FORWARD DROP [12:480]``."""
+    return line.partition(" [")[0] if line.startswith(":") else line

@@ -49,6 +49,7 @@ _CTA_STATUS_MASK: Final = 26
 _CTA_TUPLE_IP: Final = 1
 _CTA_TUPLE_PROTO: Final = 2
 _CTA_TUPLE_ZONE: Final = 3
+_CTA_IP_SOURCE: Final = (1, 3)
 _CTA_IP_DESTINATION: Final = (2, 4)
 _CTA_PROTO_NUM: Final = 1
 _CTA_PROTO_DST_PORT: Final = 3
@@ -57,6 +58,8 @@ _CTA_FILTER_REPLY_FLAGS: Final = 2
 _FILTER_PROTO_NUM: Final = 1 << 3
 _FILTER_DST_PORT: Final = 1 << 5
 _CTA_EXPECT_MASTER: Final = 1
+_CTA_EXPECT_TUPLE: Final = 2
+_CTA_EXPECT_MASK: Final = 3
 _CTA_HELP_NAME: Final = 1
 _CTA_EXPECT_HELP_NAME: Final = 6
 _CTA_STATS_GLOBAL_ENTRIES: Final = 1
@@ -88,6 +91,20 @@ class Flow(NamedTuple):
     master: FlowName | None
     place: bytes
     id: bytes
+
+
+class Expected(NamedTuple):
+    """A connection that a helper expects.
+
+    Shape: addresses are raw bytes; *source* is empty where any will do, *port* is that of the
+    destination, 0 where any will do or there are none.
+    """
+
+    helper: str
+    protocol: int
+    source: bytes
+    destination: bytes
+    port: int
 
 
 class Statistics(NamedTuple):
@@ -137,7 +154,7 @@ def flow(message: Message) -> Flow:
     return Flow(
         message.body[0],
         number(ports.get(_CTA_PROTO_NUM, b"")),
-        next((bytes(addresses[kind]) for kind in _CTA_IP_DESTINATION if kind in addresses), b""),
+        _address(addresses, _CTA_IP_DESTINATION),
         number(ports.get(_CTA_PROTO_DST_PORT, b"")),
         _helper(found),
         _name(original, zone or bytes(original.get(_CTA_TUPLE_ZONE, b""))),
@@ -174,6 +191,26 @@ def _helper(found: dict[int, memoryview]) -> str:
 def helper_of_expectation(message: Message) -> str:
     """Return the kernel's name of the helper that expects, or "" if no helper does."""
     return text(attributes(message.body, _HEADER).get(_CTA_EXPECT_HELP_NAME, b""))
+
+
+def expected(message: Message) -> Expected:
+    """Decode what an expectation, in a dump or an event, is about."""
+    found = attributes(message.body, _HEADER)
+    wanted, mask = (attributes(found[each]) for each in (_CTA_EXPECT_TUPLE, _CTA_EXPECT_MASK))
+    addresses, ports = (attributes(wanted[each]) for each in (_CTA_TUPLE_IP, _CTA_TUPLE_PROTO))
+    careful = _address(attributes(mask[_CTA_TUPLE_IP]), _CTA_IP_SOURCE)
+    source = _address(addresses, _CTA_IP_SOURCE)
+    return Expected(
+        helper_of_expectation(message),
+        number(ports.get(_CTA_PROTO_NUM, b"")),
+        source if any(careful) else b"",
+        _address(addresses, _CTA_IP_DESTINATION),
+        number(ports.get(_CTA_PROTO_DST_PORT, b"")),
+    )
+
+
+def _address(addresses: dict[int, memoryview], kinds: tuple[int, int]) -> bytes:
+    return next((bytes(addresses[kind]) for kind in kinds if kind in addresses), b"")
 
 
 def master_of_expectation(message: Message) -> tuple[bytes, bytes]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ctherd.dataplane.iptables.names import chain_of
 from ctherd.dataplane.iptables.variant import Variant
@@ -14,6 +14,14 @@ from ctherd.model.observation import Tag
 from ctherd.model.safe_scope import WIDE, AntiSpoofing, SafeScope
 
 _NFTABLES = "nftables"
+
+
+class Question(NamedTuple):
+    """What is to be proven: one assignment in one family."""
+
+    key: AssignmentKey
+    family: Family
+    destinations: Destinations
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +44,11 @@ class Target:
         """The name of our chain, "" where there is none."""
         return "" if self.tag is None else chain_of(self.tag)
 
-    def questions(self) -> Iterator[tuple[AssignmentKey, Family]]:
+    def questions(self) -> Iterator[Question]:
         """Yield what is to be proven: every assignment, in every family that it can serve."""
         for key, destinations in self.assignments.items():
             for family in families_of(key, destinations):
-                yield key, family
+                yield Question(key, family, destinations)
 
 
 def read_targets(given: Mapping[str, Any]) -> list[Target]:

@@ -1,18 +1,21 @@
 """Verification of one router: the state of its kernel, then a flow through a copy of it."""
 
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from ctherd.errors import CtherdError
-from ctherd.model.assignment import AssignmentKey
-from ctherd.model.catalog import Family
 from ctherd.model.evidence import Circumstances, Evidence, Proof, Result
 from ctherd.netns.directory import NetnsDirectory
+from ctherd.verify import probe
+from ctherd.verify.copy.interfaces import read_links
+from ctherd.verify.copy.router import copied
+from ctherd.verify.flows.catalog import FLOWS, OWN_SOCKETS
+from ctherd.verify.flows.way import NoFlow
 from ctherd.verify.look import Seen, look
+from ctherd.verify.sides import Map, NoWay, Sides
 from ctherd.verify.state import Check, NatMissing, State, judge
-from ctherd.verify.target import Target
+from ctherd.verify.target import Question, Target
 
 _NOWHERE = Circumstances("", 0, 0, "")
 _MOST_WORDS = 1000
@@ -52,26 +55,87 @@ class Verifier:
                 Finding(self._evidence(target, question, Result.FAILED, words), ())
                 for question in target.questions()
             ]
-        with ExitStack() as stack:
-            return list(self._answers(target, seen, stack))
+        states = {
+            question: judge(seen, target, question.key, question.family, self.nat_missing)
+            for question in target.questions()
+        }
+        probed = self._probed(target, seen, states)
+        return [
+            Finding(self._evident(target, seen, question, state, probed), state.checks)
+            for question, state in states.items()
+        ]
 
-    def _answers(self, target: Target, seen: Seen, stack: ExitStack) -> Iterator[Finding]:
-        for key, family in target.questions():
-            state = judge(seen, target, key, family, self.nat_missing)
-            yield Finding(self._by_state(target, (key, family), seen, state), state.checks)
+    # -- probing ---------------------------------------------------------------------------------
+
+    def _probed(self, target: Target, seen: Seen, states: Mapping[Question, State]) -> "Probed":
+        """Probe what is not known to be wrong already."""
+        wanted = [each for each, state in states.items() if not state.failures]
+        if not wanted or not self.may_probe:
+            return Probed()
+        try:
+            with self.directory.held(target.netns) as netns_fd:
+                return self._through_a_copy(netns_fd, target, seen, wanted)
+        except (CtherdError, OSError) as error:
+            reason = f"no copy of the router could be made: {error}"
+            return Probed(untold=dict.fromkeys(wanted, reason))
+
+    def _through_a_copy(
+        self, netns_fd: int, target: Target, seen: Seen, wanted: list[Question]
+    ) -> "Probed":
+        links = read_links(netns_fd)
+        sides, untold = _sides(Map(netns_fd, links, target.scope), wanted)
+        used = {
+            each.interface for way in sides.values() if way for each in (way.client, way.server)
+        }
+        told: dict[Question, probe.Seen] = {}
+        with copied(netns_fd, links, used, target.scope) as copy:
+            missing = copy.missing
+            if look(self.directory, target).circumstances != seen.circumstances:
+                missing = (*missing, "the ruleset changed while it was copied")
+            for question, way in sides.items():
+                try:
+                    told[question] = probe.probe(copy, way, question, links)
+                except NoFlow as error:
+                    untold[question] = str(error)
+        return Probed(told, untold, missing)
+
+    # -- putting it together ---------------------------------------------------------------------
+
+    def _evident(
+        self, target: Target, seen: Seen, question: Question, state: State, probed: "Probed"
+    ) -> Evidence:
+        told = probed.told.get(question)
+        if told is None:
+            return self._by_state(target, seen, question, state, probed.untold.get(question, ""))
+        missing = (*probed.missing, *(f"for other packets: {each}" for each in state.doubts))
+        doubts = state.doubts if told.result is Result.FAILED else []
+        return self._evidence(
+            target,
+            question,
+            told.result,
+            "; ".join((told.words, *doubts)),
+            proof=Proof.PARTIAL if missing else Proof.PROBE,
+            missing=missing,
+            found_in=seen.circumstances,
+        )
 
     def _by_state(
-        self, target: Target, question: tuple[AssignmentKey, Family], seen: Seen, state: State
+        self, target: Target, seen: Seen, question: Question, state: State, untold: str
     ) -> Evidence:
         wrong = state.failures + state.doubts
-        result = Result.FAILED if wrong else Result.PROVEN
-        words = "; ".join(wrong) or state.soundness
-        return self._evidence(target, question, result, words, found_in=seen.circumstances)
+        return self._evidence(
+            target,
+            question,
+            Result.FAILED if wrong else Result.PROVEN,
+            "; ".join(wrong) or state.soundness,
+            missing=(untold,) if untold else (),
+            found_in=seen.circumstances,
+        )
 
     def _evidence(
         self,
         target: Target,
-        question: tuple[AssignmentKey, Family],
+        question: Question,
         result: Result,
         words: str,
         *,
@@ -79,11 +143,10 @@ class Verifier:
         missing: tuple[str, ...] = (),
         found_in: Circumstances = _NOWHERE,
     ) -> Evidence:
-        key, family = question
         return Evidence(
-            key,
-            family,
-            target.assignments[key],
+            question.key,
+            question.family,
+            question.destinations,
             result,
             proof,
             words[:_MOST_WORDS],
@@ -92,3 +155,32 @@ class Verifier:
             platform.release(),
             found_in,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What came of all probes: *told* by them, *untold* and why; the copy lacks *missing*."""
+
+    told: Mapping[Question, probe.Seen] = field(default_factory=dict)
+    untold: Mapping[Question, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+
+def _sides(
+    plan: Map, wanted: list[Question]
+) -> tuple[dict[Question, Sides | None], dict[Question, str]]:
+    """Choose the way of each probe; say of which there is none, and why."""
+    chosen: dict[Question, Sides | None] = {}
+    untold: dict[Question, str] = {}
+    for question in wanted:
+        helper = question.key.helper
+        if helper not in FLOWS:
+            untold[question] = f"there is no probe for helper {helper}"
+        elif helper in OWN_SOCKETS:
+            chosen[question] = None
+        else:
+            try:
+                chosen[question] = plan.sides(question.family, question.destinations)
+            except NoWay as error:
+                untold[question] = f"no probe could be sent: {error}"
+    return chosen, untold
