@@ -1,5 +1,6 @@
 """The files in /etc/neutron: the agent is not root, and has sudo and rootwrap, as operators do."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -94,7 +95,7 @@ def install(machine: Machine) -> None:
     machine.write("/etc/neutron/rootwrap.conf", _ROOTWRAP)
     machine.write(
         "/etc/neutron/rootwrap.d/privsep.filters",
-        _PRIVSEP_FILTER.format(context=r"neutron\\.privileged\\..*"),
+        _PRIVSEP_FILTER.format(context=r"(neutron\.privileged|ctherd\.neutron\.privileged)\..*"),
     )
     machine.write("/etc/neutron/neutron.conf", _NEUTRON)
     machine.write("/etc/neutron/ml2_conf.ini", _ML2)
@@ -104,7 +105,20 @@ def install(machine: Machine) -> None:
     machine.write(f"{plugin}/entry_points.txt", _ENTRY_POINTS)
 
 
-def configure_agent(machine: Machine, extensions: str, mode: str = "legacy") -> None:
-    """Write what the agent is to load, and how it is to work."""
-    text = _L3_AGENT.format(mode=mode, state=STATE, extensions=extensions)
-    machine.write("/etc/neutron/l3_agent.ini", text)
+@dataclass(frozen=True)
+class Setup:
+    """What an L3 agent is to load and how it is to work; *options* are lines of ``[ctherd]``."""
+
+    extensions: str
+    mode: str = "legacy"
+    options: tuple[str, ...] = ()
+
+    def install(self, machine: Machine) -> None:
+        """Write it where the agent reads it."""
+        text = _L3_AGENT.format(mode=self.mode, state=STATE, extensions=self.extensions)
+        lines = "\n".join(("[ctherd]", *self.options, ""))
+        machine.write("/etc/neutron/l3_agent.ini", text + lines)
+
+
+IN_TREE: Final = Setup("conntrack_helper")
+CTHERD: Final = Setup("ctherd")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.openstack.configuration import CTHERD, Setup
 from tests.openstack.machine import missing_programs
 from tests.openstack.network import Network
 from tests.openstack.site import Site
@@ -33,10 +34,22 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def network(stack: Stack, request: pytest.FixtureRequest) -> Iterator[Network]:
-    """What a test makes by the API; afterwards it is gone."""
+def setup() -> Setup:
+    """How the agent is to work; a test that wants it otherwise gives this as a parameter."""
+    return CTHERD
+
+
+@pytest.fixture(autouse=True)
+def running(stack: Stack, setup: Setup, request: pytest.FixtureRequest) -> None:
+    """The agent runs, or runs on."""
     log = stack.machine.logs / "l3-agent.log"
     request.node.stash[_LOG] = log, log.stat().st_size if log.exists() else 0
+    stack.run_agent(setup)
+
+
+@pytest.fixture
+def network(stack: Stack) -> Iterator[Network]:
+    """What a test makes by the API; afterwards it is gone."""
     network = Network(stack.api)
     yield network
     network.clear()
@@ -57,5 +70,6 @@ def pytest_runtest_makereport(
     if report.failed and (known := item.stash.get(_LOG, None)):
         path, start = known
         said = path.read_bytes()[start:].decode(errors="replace") if path.exists() else ""
-        report.sections.append(("l3-agent.log of this test", said[-20000:]))
+        lines = [line for line in said.splitlines() if "privsep log:" not in line]
+        report.sections.append(("l3-agent.log of this test", "\n".join(lines[-200:])))
     return report

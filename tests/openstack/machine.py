@@ -29,6 +29,7 @@ STATE: Final = "/run/stack"
 _ENVIRONMENT: Final = {
     "PATH": f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": STATE,
+    "PYTHONWARNINGS": "ignore",
     "TMPDIR": "/run/tmp",
     "PYTHONPATH": f"{CHECKOUT}:{STATE}/plugins",
 }
@@ -98,6 +99,10 @@ class Machine:
         """Start a program as the unprivileged user; it goes on beside us, and says *name*.log."""
         log = self.logs / f"{name}.log"
         return Program(process.spawn(self._command(argv, USER, env or {}), log=log), log)
+
+    def processes(self, words: str) -> list[str]:
+        """Return the ids, as the machine counts, of what was started with *words*."""
+        return self.run("pgrep", "-f", "--", words, check=False).stdout.split()
 
     def path(self, path: str) -> Path:
         """Return how we reach *path* of the machine."""

@@ -89,6 +89,15 @@ class Network:
     def remove_helper(self, router: str, helper: str) -> None:
         self.ask("DELETE", f"routers/{router}/conntrack_helpers/{helper}")
 
+    def remove_helpers(self, router: str, helper: str) -> None:
+        """Delete whatever assigns *helper* on *router*."""
+        path = f"routers/{router}/conntrack_helpers"
+        for each in self.ask("GET", f"{path}?helper={helper}")["conntrack_helpers"]:
+            self.ask("DELETE", f"{path}/{each['id']}")
+
+    def change_router(self, router: str, **attributes: Any) -> None:
+        self.ask("PUT", f"routers/{router}", {"router": attributes})
+
 
 def tap(port_id: str) -> str:
     """Return the name of the neighbour's end of a port that the switch plugged."""

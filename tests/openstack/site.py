@@ -9,7 +9,9 @@ The router translates the client's address, and the server knows no way back to 
 mode a transfer succeeds where the router's kernel reads the control connection, and only there.
 """
 
+import ftplib
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,6 +24,7 @@ from ctherd.demo.services import Payload
 from ctherd.demo.transfers import FTP_ACTIVE_V4, Attempt, Loop
 from ctherd.lab.namespace import Namespace
 from ctherd.lab.topology import Station
+from ctherd.netns.enter import entered
 from tests.openstack.machine import Machine
 from tests.openstack.network import OUTSIDE_GATEWAY, Network, tap
 
@@ -70,6 +73,39 @@ class Site:
         """Fetch the payload in active mode."""
         return transfers.attempt(self.client, self.server, FTP_ACTIVE_V4, self.served)
 
+    @contextmanager
+    def control(self) -> Iterator[ftplib.FTP]:
+        """Hold a control connection of the client, for ``transfer``."""
+        ftp = ftplib.FTP(timeout=3)
+        with self.client.opened() as netns_fd, entered(netns_fd):
+            ftp.connect(_SERVER)
+        try:
+            ftp.login()
+            yield ftp
+        finally:
+            ftp.close()
+
+    def transfer(self, ftp: ftplib.FTP) -> bool:
+        """Fetch the payload over a control connection that is open; tell whether it came."""
+        # ftplib's own way leaves a socket open if the server does not like our address.
+        with self.client.opened() as netns_fd, entered(netns_fd), socket.socket() as listener:
+            listener.listen()
+            listener.settimeout(3)
+            try:
+                ftp.sendport(_CLIENT, listener.getsockname()[1])
+            except ftplib.error_perm:
+                return False
+            ftp.sendcmd(f"RETR {self.served.path.name}")
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as stream:
+                content = stream.read()
+        ftp.voidresp()
+        return content == self.served.path.read_bytes()
+
+    def helped_flows(self) -> int:
+        """Return how many connections have the helper, as the conntrack program lists them."""
+        return self.router.run(["conntrack", "-L"]).stdout.count("helper=ftp")
+
     def loop(self) -> AbstractContextManager[Loop]:
         """Fetch it again and again."""
         return Loop.running(self.client, self.server, FTP_ACTIVE_V4, self.served)
@@ -82,6 +118,13 @@ def assigned(router: Namespace) -> set[int]:
         return set()
     (found,) = [each["map"] for each in json.loads(listed.stdout)["nftables"] if "map" in each]
     return {element[0]["concat"][1] for element in found.get("elem", [])}
+
+
+def has(machine: Machine, router_id: str, ports: set[int], within_s: float = PATIENCE_S) -> bool:
+    """Wait until the router, which may not be there yet, has these ports and no other."""
+    name = f"qrouter-{router_id}"
+    there = becomes(lambda: machine.has_netns(name), within_s)
+    return there and becomes(lambda: assigned(machine.netns(name)) == ports, within_s)
 
 
 def becomes(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:

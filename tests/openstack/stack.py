@@ -9,6 +9,7 @@ from typing import Final, Self
 import httpx
 
 from tests.openstack import configuration
+from tests.openstack.configuration import Setup
 from tests.openstack.machine import BIN, CHECKOUT, STATE, USER, Machine, Program
 
 API_SOCKET: Final = f"{STATE}/api.sock"
@@ -20,6 +21,8 @@ _DB_SMALL: Final = (
     "--innodb-buffer-pool-size=64M",
     "--innodb-flush-log-at-trx-commit=0",
 )
+
+_DB_CLIENT: Final = ("mariadb", "--no-defaults", f"--socket={DB_SOCKET}", "--user=root")
 
 _BROKER_ENVIRONMENT: Final = {
     "HOME": f"{STATE}/rabbit",
@@ -38,7 +41,7 @@ class Stack:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.programs: dict[str, Program] = {}
-        self.agent_is = "", ""
+        self._setup: Setup | None = None
         transport = httpx.HTTPTransport(uds=str(machine.path(API_SOCKET)))
         self.api = httpx.Client(base_url="http://neutron", transport=transport, timeout=60.0)
 
@@ -52,7 +55,7 @@ class Stack:
                 machine.path(f"{STATE}/{name}").mkdir()
             machine.run("chown", "-R", f"{USER}:", STATE)
             configuration.install(machine)
-            configuration.configure_agent(machine, "")
+            configuration.IN_TREE.install(machine)
             stack = cls(machine)
             with stack.api, stack._ended():
                 stack.start_broker()
@@ -84,15 +87,15 @@ class Stack:
     def wait_for_broker(self) -> None:
         self._until("broker", lambda: self._listens(":5672"))
 
-    def run_agent(self, extensions: str, mode: str = "legacy") -> None:
-        """Have an L3 agent with these extensions, started if another one or none runs."""
+    def run_agent(self, setup: Setup) -> None:
+        """Have an L3 agent of this setup, started if another one or none runs."""
         agent = self.programs.get("l3-agent")
         if agent and agent.runs():
-            if self.agent_is == (extensions, mode):
+            if self._setup == setup:
                 return
             agent.end()
-        configuration.configure_agent(self.machine, extensions, mode)
-        self.agent_is = extensions, mode
+        self._setup = setup
+        setup.install(self.machine)
         self.start_agent()
 
     def start_agent(self) -> None:
@@ -118,11 +121,14 @@ class Stack:
         listen = ("--bind-address=127.0.0.1", f"--socket={DB_SOCKET}", f"--pid-file={STATE}/db.pid")
         self.start("database", "mariadbd", "--no-defaults", where, *listen, *_DB_SMALL)
         self._until("database", lambda: self._listens(":3306"))
-        client = ("mariadb", "--no-defaults", f"--socket={DB_SOCKET}", "--user=root")
-        self.machine.run(*client, "-e", "create database neutron character set utf8mb4")
+        self.machine.run(*_DB_CLIENT, "-e", "create database neutron character set utf8mb4")
         migrate = (f"{BIN}/neutron-db-manage", *_files(configuration.SERVER_FILES))
         done = self.machine.run(*migrate, "upgrade", "heads", user=USER, timeout_s=300.0)
         (self.machine.logs / "migration.log").write_text(done.output)
+
+    def sql(self, statement: str) -> None:
+        """Change the database behind Neutron's back."""
+        self.machine.run(*_DB_CLIENT, "neutron", "-e", statement)
 
     def _start_servers(self) -> None:
         self.wait_for_broker()

@@ -1,7 +1,7 @@
 """What a switch is to Neutron, as two drivers of its own kinds, so that ports are real without one.
 
 The mechanism driver binds every port at once. The interface driver plugs a port as a veth pair: one
-end into the namespace that it is for, the other, ``tap…``, for whoever wants to be its neighbour.
+end into the namespace that it is for, the other, ``tap…``, is for a neighbour to take and set up.
 """
 
 from neutron.agent.linux import ip_lib
@@ -46,10 +46,9 @@ class Plugger(LinuxInterfaceDriver):  # type: ignore[misc]
         prefix: str | None = None,
         mtu: int | None = None,
     ) -> None:
-        outer, inner = ip_lib.IPWrapper().add_veth(tap(port_id), device_name, namespace2=namespace)
+        _, inner = ip_lib.IPWrapper().add_veth(tap(port_id), device_name, namespace2=namespace)
         inner.link.set_address(mac_address)
         inner.link.set_up()
-        outer.link.set_up()
 
     def unplug(
         self,

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.openstack.configuration import IN_TREE
 from tests.openstack.machine import UID
 from tests.openstack.network import FTP, Network
 from tests.openstack.site import Site, becomes
 from tests.openstack.stack import Stack
 
-
-@pytest.fixture(autouse=True)
-def in_tree(stack: Stack) -> None:
-    stack.run_agent("conntrack_helper")
+pytestmark = pytest.mark.parametrize("setup", [IN_TREE])
 
 
 def test_its_own_extension_works(site: Site, network: Network) -> None:
