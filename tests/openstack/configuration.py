@@ -15,6 +15,8 @@ _NEUTRON: Final = f"""\
 core_plugin = ml2
 service_plugins = router,conntrack_helper
 auth_strategy = noauth
+# A question that the broker took with it is asked again soon.
+rpc_response_timeout = 10
 transport_url = rabbit://guest:guest@127.0.0.1:5672/
 state_path = {STATE}/state
 api_paste_config = /etc/neutron/api-paste.ini

@@ -7,6 +7,12 @@ import httpx
 FTP: Final = {"helper": "ftp", "protocol": "tcp", "port": 21}
 TFTP: Final = {"helper": "tftp", "protocol": "udp", "port": 69}
 
+_INTERFACES: Final = (
+    "network:router_interface",
+    "network:ha_router_replicated_interface",
+    "network:router_interface_distributed",
+)
+
 INSIDE: Final = "192.0.2.0/24"
 OUTSIDE: Final = "198.51.100.0/24"
 OUTSIDE_GATEWAY: Final = "198.51.100.2"
@@ -54,16 +60,16 @@ class Network:
     def disconnect(self, router: str) -> None:
         """Take its inside and its outside from *router*."""
         self.ask("PUT", f"routers/{router}", {"router": {"external_gateway_info": None}})
-        for port in self.ask("GET", f"ports?device_id={router}")["ports"]:
+        for port in self._interfaces(router):
             gone = {"port_id": port["id"]}
             self.ask("PUT", f"routers/{router}/remove_router_interface", gone)
 
     def clear(self) -> None:
-        """Delete everything that was made, routers first: they hold the rest."""
-        routers = [path for path in self._made if path.startswith("routers/")]
-        for path in routers:
-            self.disconnect(path.removeprefix("routers/"))
-        for path in (*routers, *(path for path in reversed(self._made) if path not in routers)):
+        """Delete everything that was made, routers before what they hold."""
+        order = ("floatingips", "routers", "ports", "subnets", "networks")
+        for path in sorted(self._made, key=lambda path: order.index(path.split("/")[0])):
+            if path.startswith("routers/"):
+                self.disconnect(path.removeprefix("routers/"))
             self.ask("DELETE", path)
         self._made.clear()
 
@@ -94,6 +100,18 @@ class Network:
         path = f"routers/{router}/conntrack_helpers"
         for each in self.ask("GET", f"{path}?helper={helper}")["conntrack_helpers"]:
             self.ask("DELETE", f"{path}/{each['id']}")
+
+    def add_floating_address(self, router: str) -> None:
+        """Have an address of the outside translated to one of the inside."""
+        gateway = self.ask("GET", f"routers/{router}")["router"]["external_gateway_info"]
+        (inside,) = self._interfaces(router)
+        port = self.make("port", network_id=inside["network_id"])
+        self.make("floatingip", floating_network_id=gateway["network_id"], port_id=port["id"])
+
+    def _interfaces(self, router: str) -> list[dict[str, Any]]:
+        """Return the ports by which *router* was connected to its inside."""
+        ports = self.ask("GET", f"ports?device_id={router}")["ports"]
+        return [port for port in ports if port["device_owner"] in _INTERFACES]
 
     def change_router(self, router: str, **attributes: Any) -> None:
         self.ask("PUT", f"routers/{router}", {"router": attributes})

@@ -13,7 +13,7 @@ import ftplib
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -81,6 +81,7 @@ class Site:
             ftp.connect(_SERVER)
         try:
             ftp.login()
+            ftp.voidcmd("TYPE I")
             yield ftp
         finally:
             ftp.close()
@@ -118,6 +119,11 @@ def assigned(router: Namespace) -> set[int]:
         return set()
     (found,) = [each["map"] for each in json.loads(listed.stdout)["nftables"] if "map" in each]
     return {element[0]["concat"][1] for element in found.get("elem", [])}
+
+
+def failures(attempts: Iterable[Attempt]) -> str:
+    """Return what failed, as text; nothing if nothing did."""
+    return "\n".join(str(each) for each in attempts if not each.succeeded)
 
 
 def has(machine: Machine, router_id: str, ports: set[int], within_s: float = PATIENCE_S) -> bool:

@@ -100,15 +100,19 @@ class Stack:
 
     def start_agent(self) -> None:
         """Start the agent as it is configured; it has reported to the server when this returns."""
-        before = self._heartbeat()
+        before = self.heartbeat()
+        self.launch_agent()
+        self._until("l3-agent", lambda: self.heartbeat() != before)
+
+    def launch_agent(self) -> None:
+        """Start the agent as it is configured, whatever becomes of it."""
         self.start("l3-agent", f"{BIN}/neutron-l3-agent", *_files(configuration.AGENT_FILES))
-        self._until("l3-agent", lambda: self._heartbeat() != before)
 
     @property
     def agent(self) -> Program:
         return self.programs["l3-agent"]
 
-    def _heartbeat(self) -> str | None:
+    def heartbeat(self) -> str | None:
         """Return when the agent was heard last, by the server's clock."""
         agents = self.api.get("/v2.0/agents", params={"binary": "neutron-l3-agent"}).json()
         return str(agents["agents"][0]["heartbeat_timestamp"]) if agents["agents"] else None

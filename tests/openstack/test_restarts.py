@@ -5,19 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from ctherd.lab.transfers import Attempt
 from tests.openstack.configuration import Setup
 from tests.openstack.network import FTP, TFTP, Network
-from tests.openstack.site import Site, assigned, becomes
+from tests.openstack.site import Site, assigned, becomes, failures
 from tests.openstack.stack import Stack
 
 OFTEN = Setup("ctherd", options=("pull_interval = 1",))
 UNGUARDED = Setup("ctherd", options=("own_table = false", "sweep_interval = 600"))
-
-
-def all_of(attempts: list[Attempt]) -> str:
-    """Return what failed, as text; nothing if nothing did."""
-    return "\n".join(str(each) for each in attempts if not each.succeeded)
 
 
 @pytest.fixture
@@ -33,16 +27,16 @@ def test_a_restart_has_no_gap(stack: Stack, served: Site, network: Network, how:
     """No transfer fails while the agent ends or is killed, is away, starts, and goes on."""
     router = served.router_id
     with served.loop() as loop:
-        assert not all_of(loop.follow(time.monotonic(), 3))
+        assert not failures(loop.follow(time.monotonic(), 3))
         end: Callable[[], None] = getattr(stack.agent, how)
         end()
-        assert not all_of(loop.follow(time.monotonic(), 10))
+        assert not failures(loop.follow(time.monotonic(), 10))
         network.add_helper(router, TFTP)
         stack.start_agent()
         # That it has looked at this router is known by what it has learned.
         assert becomes(lambda: assigned(served.router) == {21, 69})
-        assert not all_of(loop.follow(time.monotonic(), 10))
-        assert not all_of(loop.finish())
+        assert not failures(loop.follow(time.monotonic(), 10))
+        assert not failures(loop.finish())
 
 
 def test_what_went_while_it_was_away_goes(stack: Stack, served: Site, network: Network) -> None:
@@ -66,8 +60,19 @@ def test_a_flush_does_not_reach_us(stack: Stack, served: Site) -> None:
                 served.router.run([family, "-t", "raw", "-F"])
             refused = served.router.run(["nft", "delete", "table", "inet", "ctherd"], check=False)
             assert refused.returncode != 0
-        assert not all_of(loop.follow(time.monotonic(), 5))
+        assert not failures(loop.follow(time.monotonic(), 5))
     assert assigned(served.router) == {21}
+
+
+def test_a_privileged_daemon_that_dies_is_replaced(stack: Stack, served: Site) -> None:
+    """Its end leaves what is in force; what is lost afterwards is repaired all the same."""
+    helpers = stack.machine.processes("privsep_context ctherd.neutron.privileged.context")
+    assert len(helpers) == 1
+    with served.loop() as loop:
+        stack.machine.run("kill", "-9", *helpers)
+        assert not failures(loop.follow(time.monotonic(), 5))
+    served.router.run(["nft", "flush", "ruleset"])
+    assert becomes(lambda: assigned(served.router) == {21})
 
 
 @pytest.mark.parametrize("setup", [UNGUARDED])
@@ -81,17 +86,6 @@ def test_what_others_remove_comes_back(stack: Stack, served: Site) -> None:
     stack.machine.run("ip", "netns", "delete", netns)
     stack.machine.run("ip", "netns", "add", netns)
     assert becomes(lambda: assigned(stack.machine.netns(netns)) == {21})
-
-
-def test_a_privileged_daemon_that_dies_is_replaced(stack: Stack, served: Site) -> None:
-    """Its end leaves what is in force; what is lost afterwards is repaired all the same."""
-    helpers = stack.machine.processes("privsep_context ctherd.neutron.privileged.context")
-    assert len(helpers) == 1
-    with served.loop() as loop:
-        stack.machine.run("kill", "-9", *helpers)
-        assert not all_of(loop.follow(time.monotonic(), 5))
-    served.router.run(["nft", "flush", "ruleset"])
-    assert becomes(lambda: assigned(served.router) == {21})
 
 
 @pytest.mark.parametrize("setup", [OFTEN])
@@ -108,7 +102,7 @@ def test_a_broker_that_is_away(stack: Stack, served: Site, network: Network) -> 
     with served.loop() as loop:
         stack.stop_broker()
         stack.sql("update conntrack_helpers set port = 2121 where port = 21")
-        assert not all_of(loop.follow(time.monotonic(), 50))
+        assert not failures(loop.follow(time.monotonic(), 50))
         assert assigned(served.router) == {21}
         stack.start_broker()
         stack.wait_for_broker()

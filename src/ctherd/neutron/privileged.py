@@ -11,17 +11,18 @@ from functools import wraps
 from typing import Any, Final, ParamSpec
 
 from oslo_config import cfg
-from oslo_privsep import capabilities, priv_context
+from oslo_privsep import capabilities
 
 from ctherd.errors import CtherdError
 from ctherd.journal.lines import as_lines, from_lines
 from ctherd.neutron import options, plain
+from ctherd.neutron.mortal_context import MortalContext
 from ctherd.neutron.plain import Plain
 from ctherd.neutron.privileged_side import PrivilegedSide
 
 SECTION: Final = "privsep_ctherd"
 
-context = priv_context.PrivContext(
+context = MortalContext(
     __name__,
     cfg_section=SECTION,
     pypath=f"{__name__}.context",
