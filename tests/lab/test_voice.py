@@ -75,6 +75,7 @@ def test_under_nat_the_far_side_is_told_the_router(name: str) -> None:
     assert told == str(net.router.v4)
     assert f"from {net.server.v4}:" in words
     assert f"at {net.client.v4}:" in words
+    assert f"to {net.client.v4}:" not in words, "the far side went to an address of the inside"
 
 
 @pytest.mark.parametrize("name", EXCHANGES)

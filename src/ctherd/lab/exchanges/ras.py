@@ -1,8 +1,9 @@
-"""H.323 by RAS: a terminal behind the router registers, and the gatekeeper calls it.
+"""H.323 by RAS: a terminal behind the router registers, is called by the gatekeeper, and hears it.
 
 The terminal says in its registration where it takes calls; the gatekeeper connects to there. Under
-NAT the helper rewrites that address. Each exchange after the first registers anew, with calls on
-another port. Both sides are played here, by one thread, in turn.
+NAT the helper rewrites that address. The connection gets the helper of Q.931, and the one that is
+announced over it that of H.245, so the whole call passes. Each exchange after the first registers
+anew, with calls on another port. Both sides are played here, by one thread, in turn.
 
 Source: H.225.0 §7.9 (registration), §7.8 (gatekeeper discovery); H.323 §7.2 (RAS), §8.1.5 (a call
 through the gatekeeper, which is the only one that the kernel lets in: gkrouted_only).
@@ -19,8 +20,8 @@ from typing import Any, Final
 from ctherd.lab import sockets
 from ctherd.lab.case import PATIENCE_S, REPLY_S, Case, Session
 from ctherd.lab.endpoint import Endpoint
-from ctherd.lab.h323 import h225, per, ras, signalling, tpkt
-from ctherd.lab.h323.q931 import FROM_CALLED, Message, MessageType
+from ctherd.lab.exchanges.h323_call import Call, Party
+from ctherd.lab.h323 import h225, per, ras
 from ctherd.lab.topology import Station, Topology
 from ctherd.model.catalog import Family, Protocol
 
@@ -72,9 +73,10 @@ class Registration:
             told = sockets.tried("the registration", partial(self._register, door))
             way = f"the call to {told}, as the gatekeeper was told"
             calling = partial(sockets.connected, self.server, *told.name, PATIENCE_S)
-            with sockets.tried(way, calling) as caller:
-                words = sockets.tried(way, partial(_call, caller, door))
-        return f"{words}, as the gatekeeper was told {told}"
+            with sockets.tried(way, calling) as caller, sockets.accepted(door) as callee:
+                terminal, gatekeeper = Party(self.client, callee), Party(self.server, caller)
+                call = Call(gatekeeper, terminal, terminal, self.family, _REFERENCE)
+                return f"{call.hold()}, after a call to {told}"
 
     def alive(self) -> bool:
         """Whether the gatekeeper still confirms that it is one."""
@@ -108,20 +110,6 @@ class Registration:
         self.terminal.recv(_AT_MOST)
         _, content = per.decode(ras.RAS_MESSAGE, received)
         return content
-
-
-def _call(caller: socket.socket, door: socket.socket) -> str:
-    """Set up a call over a connection to *door*; return who was seen to call."""
-    call = secrets.token_bytes(16)
-    setup = signalling.setup(call, Endpoint.own(caller))
-    connect = signalling.connect(call)
-    with sockets.accepted(door) as called:
-        tpkt.send(caller, Message(MessageType.SETUP, _REFERENCE, setup).encode())
-        tpkt.receive(called)
-        answer = Message(MessageType.CONNECT, _REFERENCE | FROM_CALLED, connect)
-        tpkt.send(called, answer.encode())
-        tpkt.receive(caller)
-        return f"a call from {Endpoint.of(called.getpeername())} at {Endpoint.own(called)}"
 
 
 @contextmanager
