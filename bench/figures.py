@@ -20,6 +20,7 @@ from bench import (
     revocation,
     server_requests,
     to_kernel,
+    versus_neutron,
     versus_nft,
     watchers,
 )
@@ -31,6 +32,7 @@ _MODULES: Final = (
     reconcile_unchanged,
     add_one,
     versus_nft,
+    versus_neutron,
     iptables,
     drift,
     hostile_writer,

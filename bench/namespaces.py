@@ -8,7 +8,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -31,10 +31,28 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def crowd(count: int) -> Iterator[tuple[Path, list[NetnsName]]]:
-    """Have a netns directory with *count* namespaces; afterwards the kernel is rid of them.
+    """Have a netns directory with *count* namespaces; afterwards the kernel is rid of them."""
+    with _directory() as path:
+        names = [NetnsName(f"{path.name}-{index}") for index in range(count)]
+        for name in names:
+            _make(path / name)
+        yield path, names
 
-    The directory is a mount of its own, so that one unmount removes them all, and so that nothing
-    is ever seen in ``/run/netns``.
+
+@contextmanager
+def crowd_of(names: Sequence[NetnsName]) -> Iterator[Path]:
+    """Have a netns directory with namespaces of these names; afterwards they are gone as well."""
+    with _directory() as path:
+        for name in names:
+            _make(path / name)
+        yield path
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    """Have a directory that is a mount of its own, and afterwards nothing of what was in it.
+
+    One unmount removes all namespaces there, and nothing is ever seen in ``/run/netns``.
     """
     path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-", dir="/run"))
     clean = partial(_remove, path)
@@ -43,10 +61,7 @@ def crowd(count: int) -> Iterator[tuple[Path, list[NetnsName]]]:
     try:
         _mount("tmpfs", path, kind="tmpfs")
         _mount("none", path, flags=_MS_PRIVATE)
-        names = [NetnsName(f"{path.name}-{index}") for index in range(count)]
-        for name in names:
-            _make(path / name)
-        yield path, names
+        yield path
     finally:
         clean()
         atexit.unregister(clean)

@@ -23,6 +23,8 @@ class Size:
     nft_routers: int = 100
     iptables_routers: int = 100
     iptables_rounds: int = 5
+    neutron_routers: int = 200
+    neutron_rounds: int = 3
     drift_routers: int = 200
     hostile_adds: int = 500
     memory_routers: tuple[int, ...] = (0, 100, 1000)
@@ -49,6 +51,8 @@ QUICK: Final = Size(
     nft_routers=3,
     iptables_routers=3,
     iptables_rounds=2,
+    neutron_routers=3,
+    neutron_rounds=1,
     drift_routers=4,
     hostile_adds=20,
     memory_routers=(0, 5),

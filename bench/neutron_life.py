@@ -1,0 +1,137 @@
+"""One life of a Neutron L3 agent with one extension, which is asked for one step after the other.
+
+The extension is loaded by its entry point and its manager, as the agent does it, over real privsep
+daemons and the real kernel. How long each step took, and how many processes were started meanwhile,
+is told; after each the kernel is read, and what is missing there is a failure. The routers are the
+namespaces below ``/run/netns``, which the caller has made for this process alone.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from neutron.agent import l3_agent
+from neutron.agent.l3 import l3_agent_extensions_manager
+from neutron.agent.l3.l3_agent_extension_api import L3AgentExtensionAPI
+from neutron.api.rpc.callbacks import events
+from neutron.conf.agent import common as agent_options
+from neutron.privileged.agent.linux import utils as privileged
+from neutron_lib import constants
+from neutron_lib.context import get_admin_context_without_session
+from oslo_concurrency import lockutils
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_privsep import priv_context
+
+from bench import in_kernel, started
+from bench.neutron_stubs import Bus, Database, install, router_info
+from bench.timing import timed_s
+
+_NETNS_DIR: Final = Path("/run/netns")
+_PREFIX: Final = "qrouter-"
+_HELPERS: Final = 10
+_MANY: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """What an agent has: its extension, its routers, and what the server says of them."""
+
+    extension: str
+    manager: Any
+    routers: Mapping[str, Any]
+    database: Database
+    context: Any
+
+    # -- the steps: each prepares, and returns what is to be timed --------------------------------
+
+    def add(self) -> Callable[[], None]:
+        """Every router is new to the extension, with ten helpers each."""
+        for each, router in self.routers.items():
+            self.database.add(each, _HELPERS)
+            # As the agent does it before it asks any extension.
+            router.iptables_manager.apply()
+        return lambda: self._tell(self.manager.add_router)
+
+    def update(self) -> Callable[[], None]:
+        """Every router is processed again, and nothing has changed."""
+        return lambda: self._tell(self.manager.update_router)
+
+    def ten(self) -> Callable[[], None]:
+        """The first router gets ten helpers in one notification."""
+        return self._pushed(next(iter(self.routers)), 0, _HELPERS)
+
+    def one(self) -> Callable[[], None]:
+        """The last router has a hundred helpers, and gets one more."""
+        return self._pushed(list(self.routers)[-1], _MANY, 1)
+
+    # -- what steps are made of -------------------------------------------------------------------
+
+    def _tell(self, notify: Callable[[Any, Any], None]) -> None:
+        for each in self.routers.values():
+            notify(self.context, each.router)
+
+    def _pushed(self, router: str, has: int, gets: int) -> Callable[[], None]:
+        self.database.add(router, has)
+        self.manager.add_router(self.context, self.routers[router].router)
+        fresh = self.database.add(router, gets)
+        return lambda: Bus.push(self.context, fresh, events.CREATED)
+
+    def missing(self) -> dict[str, tuple[int, int]]:
+        """Return what the kernel has, and what it should have, where these differ."""
+        count = in_kernel.COUNTS[self.extension]
+        found = {
+            each: (count(_NETNS_DIR / router.ns_name), self.database.count(each))
+            for each, router in self.routers.items()
+        }
+        return {each: pair for each, pair in found.items() if pair[0] != pair[1]}
+
+
+def live(extension: str, directory: Path, steps: Sequence[str]) -> dict[str, tuple[float, int]]:
+    """Go through *steps*, which are named after the methods of Agent.
+
+    Shape: what must outlive the agent is kept below *directory*; the seconds that each step took,
+    and the number of processes that were started for it.
+    """
+    log = directory / "started"
+    started.log_to(log)
+    _configure(extension, directory, [sys.executable, "-m", "bench.privsep_helper", str(log)])
+    agent = _agent(extension)
+    laps = {}
+    for step in steps:
+        action = getattr(agent, step)()
+        before = started.count(log)
+        taken_s = timed_s(action)
+        laps[step] = taken_s, started.count(log) - before
+        if missing := agent.missing():
+            sys.exit(f"{extension}, after {step}: {missing}")
+    return laps
+
+
+def _configure(extension: str, directory: Path, root_helper: list[str]) -> None:
+    conf = cfg.CONF
+    logging.register_options(conf)
+    agent_options.register_root_helper(conf)
+    l3_agent.register_opts(conf)
+    l3_agent_extensions_manager.register_opts(conf)
+    conf([], project="neutron", default_config_files=[])
+    conf.set_override("log_file", str(directory / "agent.log"))
+    conf.set_override("extensions", [extension], group="agent")
+    logging.setup(conf, "neutron")
+    lockutils.set_defaults(str(directory))
+    priv_context.init(root_helper=root_helper)
+
+
+def _agent(extension: str) -> Agent:
+    database = Database()
+    install(database)
+    ids = sorted(path.name.removeprefix(_PREFIX) for path in _NETNS_DIR.iterdir())
+    routers = {each: router_info(each) for each in ids}
+    manager = l3_agent_extensions_manager.L3AgentExtensionsManager(cfg.CONF)
+    api = L3AgentExtensionAPI(routers, None)
+    manager.initialize(Bus(), constants.L3_AGENT_MODE, api)
+    # Starts the daemon of neutron's own context, which a running agent has.
+    privileged.path_exists("/")
+    return Agent(extension, manager, routers, database, get_admin_context_without_session())
