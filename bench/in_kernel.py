@@ -1,9 +1,7 @@
-"""How many assignments the kernel has in a netns: the witness of what two extensions claim."""
+"""How many assignments the kernel has in a netns: the witness of what is claimed."""
 
-from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Final
 
 from ctherd import process
 from ctherd.dataplane.nftables.observe import read_contents, read_table
@@ -34,10 +32,3 @@ def assigned(dialogue: Dialogue) -> int:
     """Count what our own table assigns where *dialogue* leads."""
     table = read_table(dialogue)
     return len(read_contents(dialogue, table).live) if table else 0
-
-
-COUNTS: Final[Mapping[str, Callable[[Path], int]]] = {
-    "conntrack_helper": of_iptables,
-    "ctherd": of_nftables,
-}
-"""By the name of the extension that made them."""

@@ -7,7 +7,7 @@ namespaces below ``/run/netns``, which the caller has made for this process alon
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,19 +15,22 @@ from typing import Any, Final
 from neutron.agent import l3_agent
 from neutron.agent.l3 import l3_agent_extensions_manager
 from neutron.agent.l3.l3_agent_extension_api import L3AgentExtensionAPI
-from neutron.api.rpc.callbacks import events
+from neutron.api.rpc.callbacks import events as rpc_events
 from neutron.conf.agent import common as agent_options
-from neutron.privileged.agent.linux import utils as privileged
+from neutron.privileged.agent.linux import utils as neutron_privileged
 from neutron_lib import constants
+from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.callbacks.events import DBEventPayload
 from neutron_lib.context import get_admin_context_without_session
 from oslo_concurrency import lockutils
 from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_privsep import priv_context
 
-from bench import in_kernel, started
+from bench import in_kernel, settled, started
 from bench.neutron_stubs import Bus, Database, install, router_info
 from bench.timing import timed_s
+from ctherd.neutron import privileged as ctherd_privileged
 
 _NETNS_DIR: Final = Path("/run/netns")
 _PREFIX: Final = "qrouter-"
@@ -35,11 +38,55 @@ _HELPERS: Final = 10
 _MANY: Final = 100
 
 
+class InTree:
+    """Neutron's own extension, whose calls return when everything is done."""
+
+    def __init__(self, extension: Any, database: Database) -> None:
+        del extension, database
+
+    def start_daemon(self) -> None:
+        """Have the privsep daemon run that it uses."""
+        neutron_privileged.path_exists("/")
+
+    def wait(self) -> None:
+        """Wait for nothing."""
+
+    def look(self) -> None:
+        """Do nothing: whatever it is asked, it reads the kernel."""
+
+    in_kernel = staticmethod(in_kernel.of_iptables)
+
+
+class Ours:
+    """ctherd's extension, whose calls return at once."""
+
+    def __init__(self, extension: Any, database: Database) -> None:
+        self._extension = extension
+        self._database = database
+
+    def start_daemon(self) -> None:
+        """Have the privsep daemon run that it uses."""
+        ctherd_privileged.describe()
+
+    def wait(self) -> None:
+        """Wait until all is done that was asked for."""
+        settled.wait(self._extension, lambda: not self._database.unasked)
+
+    def look(self) -> None:
+        """Have the kernel read in every netns, for which nobody else would ask."""
+        settled.look_everywhere(self._extension)
+
+    in_kernel = staticmethod(in_kernel.of_nftables)
+
+
+_SIDES: Final = {"conntrack_helper": InTree, "ctherd": Ours}
+
+
 @dataclass(frozen=True, slots=True)
 class Agent:
     """What an agent has: its extension, its routers, and what the server says of them."""
 
-    extension: str
+    side: InTree | Ours
     manager: Any
     routers: Mapping[str, Any]
     database: Database
@@ -53,37 +100,58 @@ class Agent:
             self.database.add(each, _HELPERS)
             # As the agent does it before it asks any extension.
             router.iptables_manager.apply()
-        return lambda: self._tell(self.manager.add_router)
+        return self._add
+
+    def _add(self) -> None:
+        self._expect(self.routers)
+        for each, router in self.routers.items():
+            payload = DBEventPayload(self.context, resource_id=each, states=(router,))
+            registry.publish(resources.ROUTER, events.BEFORE_CREATE, self, payload)
+            self.manager.add_router(self.context, router.router)
+        self.side.wait()
 
     def update(self) -> Callable[[], None]:
         """Every router is processed again, and nothing has changed."""
-        return lambda: self._tell(self.manager.update_router)
+        return self._update
+
+    def _update(self) -> None:
+        self._expect(self.routers)
+        for router in self.routers.values():
+            self.manager.update_router(self.context, router.router)
+        self.side.wait()
+        self.side.look()
 
     def ten(self) -> Callable[[], None]:
         """The first router gets ten helpers in one notification."""
-        return self._pushed(next(iter(self.routers)), 0, _HELPERS)
+        return self._push(next(iter(self.routers)), 0, _HELPERS)
 
     def one(self) -> Callable[[], None]:
         """The last router has a hundred helpers, and gets one more."""
-        return self._pushed(list(self.routers)[-1], _MANY, 1)
+        return self._push(list(self.routers)[-1], _MANY, 1)
 
-    # -- what steps are made of -------------------------------------------------------------------
-
-    def _tell(self, notify: Callable[[Any, Any], None]) -> None:
-        for each in self.routers.values():
-            notify(self.context, each.router)
-
-    def _pushed(self, router: str, has: int, gets: int) -> Callable[[], None]:
+    def _push(self, router: str, has: int, gets: int) -> Callable[[], None]:
         self.database.add(router, has)
+        self._expect([router])
         self.manager.add_router(self.context, self.routers[router].router)
+        self.side.wait()
         fresh = self.database.add(router, gets)
-        return lambda: Bus.push(self.context, fresh, events.CREATED)
+        self._expect([router])
+
+        def push() -> None:
+            Bus.push(self.context, fresh, rpc_events.CREATED)
+            self.side.wait()
+
+        return push
+
+    def _expect(self, routers: Iterable[str]) -> None:
+        self.database.unasked = set(routers)
+
+    # -- the witness ------------------------------------------------------------------------------
 
     def missing(self) -> dict[str, tuple[int, int]]:
         """Return what the kernel has, and what it should have, where these differ."""
-        count = in_kernel.COUNTS[self.extension]
         found = {
-            each: (count(_NETNS_DIR / router.ns_name), self.database.count(each))
+            each: (self.side.in_kernel(_NETNS_DIR / router.ns_name), self.database.count(each))
             for each, router in self.routers.items()
         }
         return {each: pair for each, pair in found.items() if pair[0] != pair[1]}
@@ -118,6 +186,7 @@ def _configure(extension: str, directory: Path, root_helper: list[str]) -> None:
     l3_agent_extensions_manager.register_opts(conf)
     conf([], project="neutron", default_config_files=[])
     conf.set_override("log_file", str(directory / "agent.log"))
+    conf.set_override("state_path", str(directory))
     conf.set_override("extensions", [extension], group="agent")
     logging.setup(conf, "neutron")
     lockutils.set_defaults(str(directory))
@@ -132,6 +201,6 @@ def _agent(extension: str) -> Agent:
     manager = l3_agent_extensions_manager.L3AgentExtensionsManager(cfg.CONF)
     api = L3AgentExtensionAPI(routers, None)
     manager.initialize(Bus(), constants.L3_AGENT_MODE, api)
-    # Starts the daemon of neutron's own context, which a running agent has.
-    privileged.path_exists("/")
-    return Agent(extension, manager, routers, database, get_admin_context_without_session())
+    side = _SIDES[extension](manager[extension].obj, database)
+    side.start_daemon()
+    return Agent(side, manager, routers, database, get_admin_context_without_session())
