@@ -17,7 +17,6 @@ from neutron.agent.l3 import l3_agent_extensions_manager
 from neutron.agent.l3.l3_agent_extension_api import L3AgentExtensionAPI
 from neutron.api.rpc.callbacks import events as rpc_events
 from neutron.conf.agent import common as agent_options
-from neutron.privileged.agent.linux import utils as neutron_privileged
 from neutron_lib import constants
 from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.callbacks.events import DBEventPayload
@@ -27,10 +26,10 @@ from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_privsep import priv_context
 
-from bench import in_kernel, settled, started
+from bench import started
+from bench.neutron_sides import SIDES, Side
 from bench.neutron_stubs import Bus, Database, install, router_info
 from bench.timing import timed_s
-from ctherd.neutron import privileged as ctherd_privileged
 
 _NETNS_DIR: Final = Path("/run/netns")
 _PREFIX: Final = "qrouter-"
@@ -38,55 +37,11 @@ _HELPERS: Final = 10
 _MANY: Final = 100
 
 
-class InTree:
-    """Neutron's own extension, whose calls return when everything is done."""
-
-    def __init__(self, extension: Any, database: Database) -> None:
-        del extension, database
-
-    def start_daemon(self) -> None:
-        """Have the privsep daemon run that it uses."""
-        neutron_privileged.path_exists("/")
-
-    def wait(self) -> None:
-        """Wait for nothing."""
-
-    def look(self) -> None:
-        """Do nothing: whatever it is asked, it reads the kernel."""
-
-    in_kernel = staticmethod(in_kernel.of_iptables)
-
-
-class Ours:
-    """ctherd's extension, whose calls return at once."""
-
-    def __init__(self, extension: Any, database: Database) -> None:
-        self._extension = extension
-        self._database = database
-
-    def start_daemon(self) -> None:
-        """Have the privsep daemon run that it uses."""
-        ctherd_privileged.describe()
-
-    def wait(self) -> None:
-        """Wait until all is done that was asked for."""
-        settled.wait(self._extension, lambda: not self._database.unasked)
-
-    def look(self) -> None:
-        """Have the kernel read in every netns, for which nobody else would ask."""
-        settled.look_everywhere(self._extension)
-
-    in_kernel = staticmethod(in_kernel.of_nftables)
-
-
-_SIDES: Final = {"conntrack_helper": InTree, "ctherd": Ours}
-
-
 @dataclass(frozen=True, slots=True)
 class Agent:
     """What an agent has: its extension, its routers, and what the server says of them."""
 
-    side: InTree | Ours
+    side: Side
     manager: Any
     routers: Mapping[str, Any]
     database: Database
@@ -201,6 +156,6 @@ def _agent(extension: str) -> Agent:
     manager = l3_agent_extensions_manager.L3AgentExtensionsManager(cfg.CONF)
     api = L3AgentExtensionAPI(routers, None)
     manager.initialize(Bus(), constants.L3_AGENT_MODE, api)
-    side = _SIDES[extension](manager[extension].obj, database)
+    side = SIDES[extension](manager[extension].obj, database)
     side.start_daemon()
     return Agent(side, manager, routers, database, get_admin_context_without_session())
