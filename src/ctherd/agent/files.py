@@ -1,10 +1,12 @@
 """Tells when the herd file is complete and new, and when namespaces come and go."""
 
+import ctypes
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import inotify_simple
 from inotify_simple import INotify, flags
 
 from ctherd.model.document import NetnsName
@@ -12,6 +14,9 @@ from ctherd.model.document import NetnsName
 _FILE_EVENTS: Final = flags.CLOSE_WRITE | flags.MOVED_TO
 _CAME: Final = flags.CREATE | flags.MOVED_TO
 _WENT: Final = flags.DELETE | flags.MOVED_FROM
+
+# It would run ldconfig to find the C library, which this process has in it already.
+inotify_simple._libc = ctypes.CDLL(None, use_errno=True)
 
 
 class HerdWatch:

@@ -8,14 +8,14 @@ failed is not an empty answer: it is repeated.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from ctherd.agent.backoff import Backoff
 from ctherd.agent.source import Enforcer
 from ctherd.errors import NetnsAbsent, NotFound
 from ctherd.model.document import Document, NetnsName, RouterId
-from ctherd.neutron.desired import Row, desired
+from ctherd.neutron.desired import Desired, Row, desired
 from ctherd.neutron.pull import Pull
 from ctherd.neutron.roster import Roster
 from ctherd.neutron.takeover import Takeover
@@ -31,6 +31,14 @@ _SPREAD: Final = 0.2
 """By how much of it an interval is shortened or prolonged, so that agents do not pull together."""
 
 
+class _Answer(NamedTuple):
+    """What the server said last of the router that lives in *home*, and what that means."""
+
+    home: NetnsName
+    said: tuple[tuple[Any, ...], ...]
+    means: Desired
+
+
 class NeutronSource:
     """Tells an agent what the server says of the routers on *roster*."""
 
@@ -41,7 +49,7 @@ class NeutronSource:
         self._interval_s = interval_s
         self._backoff = Backoff(0.5, 30.0)
         self._most = _MOST_AT_ONCE
-        self._refused: dict[RouterId, Mapping[str, str]] = {}
+        self._answers: dict[RouterId, _Answer] = {}
         self._unknown: set[RouterId] = set()
         self._due = asyncio.Event()
 
@@ -52,7 +60,7 @@ class NeutronSource:
 
     def doubts(self) -> Mapping[str, int]:
         """Return how many routers have no answer yet, and how many helpers are refused."""
-        refused = sum(map(len, self._refused.values()))
+        refused = sum(len(each.means.refused) for each in self._answers.values())
         return {"not pulled": len(self._unknown), "refused": refused}
 
     def begin(self, agent: Enforcer) -> None:
@@ -142,7 +150,10 @@ class NeutronSource:
         if left:
             self._agent.withdraw(left)
         self._unknown.update(routers)
-        self._unknown.intersection_update(self._roster.everybody())
+        here = set(self._roster.everybody())
+        self._unknown &= here
+        for gone in self._answers.keys() - here:
+            del self._answers[gone]
         while routers:
             batch, routers = routers[: self._most], routers[self._most :]
             if not await self._pull_batch(batch):
@@ -180,13 +191,17 @@ class NeutronSource:
         self._agent.accept(documents, complete=False)
         self._agent.withdraw(empty)
 
-    def _desired(self, router: RouterId, home: NetnsName, rows: Iterable[Row]) -> Document:
+    def _desired(self, router: RouterId, home: NetnsName, rows: Sequence[Row]) -> Document:
+        # Most answers are the last one again, and reading the rows is cheaper than what follows.
+        said = tuple((each.id, each.protocol, each.port, each.helper) for each in rows)
+        before = self._answers.get(router)
+        if before is not None and before.home == home and before.said == said:
+            return before.means.document
         entry = self._agent.service.reconciler.entries.get(home)
-        wanted, refused = desired(router, home, rows, entry.managed if entry else {})
-        before = self._refused.pop(router, {})
-        for each, why in refused.items():
-            if before.get(each) != why:
+        means = desired(router, home, rows, entry.managed if entry else {})
+        known = before.means.refused if before else {}
+        for each, why in means.refused.items():
+            if known.get(each) != why:
                 _log.error("%s: helper %s is left out: %s", router, each, why)
-        if refused:
-            self._refused[router] = refused
-        return wanted
+        self._answers[router] = _Answer(home, said, means)
+        return means.document
