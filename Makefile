@@ -11,7 +11,8 @@ CODE := $(wildcard src tests bench)
 # Prerequisites are steps in their order: the system's packages come before the venv.
 .NOTPARALLEL:
 
-.PHONY: help setup system demo lab test check fast static bench docs golden completion clean need-root
+.PHONY: help setup system demo lab test check fast static bench bench-neutron docs golden completion \
+	clean need-root
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
@@ -55,6 +56,9 @@ fast: setup
 
 bench: need-root system setup $(VENV)/.ready-bench ## measure, and draw the plot that docs/ keeps (root)
 	$(BIN)/python -m bench
+
+bench-neutron: need-root system setup ## Neutron's own extension and ours, side by side: two minutes (root)
+	$(BIN)/python -m bench versus_neutron
 
 docs: $(VENV)/.ready-docs ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -129,7 +129,7 @@ def live(extension: str, directory: Path, steps: Sequence[str]) -> dict[str, tup
         taken_s = timed_s(action)
         laps[step] = taken_s, started.count(log) - before
         if missing := agent.missing():
-            sys.exit(f"{extension}, after {step}: {missing}")
+            raise AssertionError(f"{extension}, after {step}: {missing}")
     return laps
 
 

@@ -108,7 +108,7 @@ def _router_names(count: int) -> list[NetnsName]:
 def _life(extension: str, netns_dir: Path, state: Path, *steps: str) -> _Laps:
     """Let one agent live through *steps*; afterwards all that it started has ended."""
     argv = [
-        *("unshare", "--mount", "--pid", "--mount-proc", "--kill-child", "--propagation=private"),
+        *("unshare", "--mount", "--net", "--pid", "--mount-proc", "--kill-child"),
         *("sh", "-ec", 'mkdir -p /run/netns; mount --move "$0" /run/netns; exec "$@"', netns_dir),
         *(sys.executable, "-m", "bench.l3_agent", extension, str(state), *steps),
     ]

@@ -15,7 +15,7 @@ from ctherd.model.document import NetnsName
 TINY = replace(
     QUICK, routers=2, assignments=3, many=5, rounds=1, sweeps=2, adds=2, nft_routers=1,
     iptables_routers=1, iptables_rounds=1,
-    hostile_adds=3, slices=2, packets=50, tracked=120,
+    hostile_adds=3, slices=2, packets=50, tracked=120, neutron_routers=2, neutron_rounds=1,
 )  # fmt: skip
 IN_PROCESS = (
     "reconcile_empty",
@@ -36,6 +36,16 @@ IN_PROCESS = (
 def test_a_figure_measures_and_leaves_nothing(name: str) -> None:
     rows = figures.measure(name, TINY)
     assert rows and all(row.measured > 0 for row in rows)
+    assert _leftovers() == []
+
+
+@pytest.mark.root
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_beside_neutrons_own_extension_ours_starts_no_process() -> None:
+    rows = {row.name: row.measured for row in figures.measure("versus_neutron", TINY)}
+    assert rows["2 × 10, from empty: in-tree, processes"] > 0, "the counting does not work"
+    assert rows["processes started by ctherd, in any step"] == 0
     assert _leftovers() == []
 
 
