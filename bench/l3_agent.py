@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 LAPS: Final = "laps.json"
+HELPERS: Final = 10
+"""Of each router, and of one notification."""
 
 if __name__ == "__main__":
     # Neutron's iptables manager takes the names of its chains from this when it is imported.

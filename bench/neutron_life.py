@@ -27,13 +27,13 @@ from oslo_log import log as logging
 from oslo_privsep import priv_context
 
 from bench import started
+from bench.l3_agent import HELPERS
 from bench.neutron_sides import SIDES, Side
 from bench.neutron_stubs import Bus, Database, install, router_info
 from bench.timing import timed_s
 
 _NETNS_DIR: Final = Path("/run/netns")
 _PREFIX: Final = "qrouter-"
-_HELPERS: Final = 10
 _MANY: Final = 100
 
 
@@ -52,7 +52,7 @@ class Agent:
     def add(self) -> Callable[[], None]:
         """Every router is new to the extension, with ten helpers each."""
         for each, router in self.routers.items():
-            self.database.add(each, _HELPERS)
+            self.database.add(each, HELPERS)
             # As the agent does it before it asks any extension.
             router.iptables_manager.apply()
         return self._add
@@ -78,7 +78,7 @@ class Agent:
 
     def ten(self) -> Callable[[], None]:
         """The first router gets ten helpers in one notification."""
-        return self._push(next(iter(self.routers)), 0, _HELPERS)
+        return self._push(next(iter(self.routers)), 0, HELPERS)
 
     def one(self) -> Callable[[], None]:
         """The last router has a hundred helpers, and gets one more."""

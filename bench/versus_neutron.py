@@ -26,7 +26,7 @@ from typing import Final
 from uuid import uuid4
 
 from bench import scratch
-from bench.l3_agent import LAPS
+from bench.l3_agent import HELPERS, LAPS
 from bench.namespaces import crowd_of
 from bench.row import Row
 from bench.size import Size
@@ -85,7 +85,7 @@ def _rows(step: str, theirs: Lap, ours: Sequence[Lap]) -> list[Row]:
 def _laps(extension: str, size: Size) -> _Laps:
     """Let agents with this extension live through all steps, by what the rows call them."""
     names = _router_names(size.neutron_routers)
-    what = f"{len(names)} × {size.assignments}"
+    what = f"{len(names)} × {HELPERS}"
     with scratch.directory() as state, crowd_of(names) as path:
         first = _life(extension, path, state, "add", "update")
         second = _life(extension, path, state, "add")
