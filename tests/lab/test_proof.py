@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from threading import Event
 import pytest
 
 from ctherd.errors import PrivilegeMissing
+from ctherd.lab import side_by_side
 from ctherd.lab.case import Case, NoSession, Program, Session
 from ctherd.lab.namespace import NETNS_DIR
 from ctherd.lab.proof import Hire, Stopped, prove
@@ -130,6 +132,17 @@ def test_a_port_that_is_free_in_a_moment_is_waited_for() -> None:
     assert result.verdict is Verdict.PROVEN, result.why
 
 
+def test_no_other_trouble_is_waited_out() -> None:
+    """What would pass at the next try, but is no port in use, is told at once."""
+    refusals = iter([OSError(errno.ENETDOWN, "Network is down")])
+
+    def fail_once(_: Topology) -> None:
+        for refusal in refusals:
+            raise refusal
+
+    assert not_proven(beginning_with(PASSIVE, fail_once)).why.endswith("Network is down")
+
+
 def test_what_the_kernel_refuses_is_told_in_its_own_words() -> None:
     """A dataplane that cannot assign is no mystery: the result says what was refused."""
     by_hand = "table inet ctherd { map assign { type inet_service : verdict; }; }"
@@ -187,3 +200,23 @@ def test_who_is_told_to_stop_stops_between_phases() -> None:
         prove(beginning_with(acting(try_and_stop), note), "nftables", hire, stop)
     assert tried == [names]
     assert not names & {each.name for each in NETNS_DIR.iterdir()}
+
+
+def test_an_interrupt_stops_all_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while exchanges wait: no other phase, and nothing is built for those that waited."""
+    stop = Event()
+    monkeypatch.setattr(side_by_side, "Event", lambda: stop)
+    built: list[Topology] = []
+    tried: list[bool] = []
+
+    def interrupt_and_wait() -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        tried.append(stop.wait(30.0))
+        return fails()
+
+    case = beginning_with(acting(interrupt_and_wait), built.append)
+    with pytest.raises(KeyboardInterrupt):
+        prove_all([case] * 50, ["nftables"], hire, lambda _: None)
+    assert tried
+    assert all(tried)
+    assert len(built) < 50

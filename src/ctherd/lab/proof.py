@@ -55,6 +55,7 @@ def prove(case: Case, dataplane: str, hire: Hire, stop: Event) -> CaseResult:
 
     Raises: Stopped, with everything gone, soon after *stop* was set.
     """
+    _go_on(stop)
     since_s = time.monotonic()
     result = CaseResult(case, dataplane, missing=case.missing())
     if result.missing:
@@ -72,6 +73,11 @@ def prove(case: Case, dataplane: str, hire: Hire, stop: Event) -> CaseResult:
     except (CtherdError, OSError) as error:
         result = replace(result, error=f"{type(error).__name__}: {error}")
     return replace(result, took_s=time.monotonic() - since_s)
+
+
+def _go_on(stop: Event) -> None:
+    if stop.is_set():
+        raise Stopped("the lab was told to end")
 
 
 def _topology(case: Case) -> AbstractContextManager[Topology]:
@@ -113,8 +119,7 @@ class Proof:
             yield _once_free(lambda: stack.enter_context(self.case.open(self.net)))
 
     def _see(self, phase: Phase, session: Session) -> None:
-        if self.stop.is_set():
-            raise Stopped("the lab was told to end")
+        _go_on(self.stop)
         case = self.case
         since_s = time.monotonic()
         has_worked, words = _tried(session)

@@ -43,7 +43,6 @@ def prove_all(
         finally:
             interruption.held = True
             stop.set()
-            threads.shutdown(cancel_futures=True)
     return [each.result() for each in asked]
 
 
