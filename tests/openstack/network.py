@@ -46,20 +46,15 @@ class Network:
         return router
 
     def connect(self, router: str) -> tuple[str, str]:
-        """Give *router* an inside and an outside; return the ids of its ports there."""
-        inside = self._subnet(INSIDE)
-        added = self.ask(
-            "PUT", f"routers/{router}/add_router_interface", {"subnet_id": inside["id"]}
-        )
-        outside = self._subnet(OUTSIDE, gateway_ip=OUTSIDE_GATEWAY)
-        gateway = {"network_id": outside["network_id"], "enable_snat": True}
-        self.ask("PUT", f"routers/{router}", {"router": {"external_gateway_info": gateway}})
-        found = self.ask("GET", f"ports?device_id={router}&network_id={outside['network_id']}")
-        return str(added["port_id"]), str(found["ports"][0]["id"])
+        """Give *router* an inside and an outside; return the ids of these networks."""
+        inside, outside = self._subnet(INSIDE), self._subnet(OUTSIDE, gateway_ip=OUTSIDE_GATEWAY)
+        self.ask("PUT", f"routers/{router}/add_router_interface", {"subnet_id": inside["id"]})
+        self.change_router(router, external_gateway_info={"network_id": outside["network_id"]})
+        return str(inside["network_id"]), str(outside["network_id"])
 
     def disconnect(self, router: str) -> None:
         """Take its inside and its outside from *router*."""
-        self.ask("PUT", f"routers/{router}", {"router": {"external_gateway_info": None}})
+        self.change_router(router, external_gateway_info=None)
         for port in self._interfaces(router):
             gone = {"port_id": port["id"]}
             self.ask("PUT", f"routers/{router}/remove_router_interface", gone)
@@ -108,6 +103,12 @@ class Network:
         port = self.make("port", network_id=inside["network_id"])
         self.make("floatingip", floating_network_id=gateway["network_id"], port_id=port["id"])
 
+    def ha_link(self, router: str) -> str:
+        """Return the link by which the switch has the port for VRRP of *router*."""
+        owner = "device_owner=network:router_ha_interface"
+        (port,) = self.ask("GET", f"ports?device_id={router}&{owner}")["ports"]
+        return tap(port["id"])
+
     def _interfaces(self, router: str) -> list[dict[str, Any]]:
         """Return the ports by which *router* was connected to its inside."""
         ports = self.ask("GET", f"ports?device_id={router}")["ports"]
@@ -118,5 +119,10 @@ class Network:
 
 
 def tap(port_id: str) -> str:
-    """Return the name of the neighbour's end of a port that the switch plugged."""
+    """Return the name of the link by which the switch has a port."""
     return f"tap{port_id[:11]}"
+
+
+def bridge_of(network_id: str) -> str:
+    """Return the name of the bridge that is a network."""
+    return f"br{network_id[:11]}"

@@ -2,7 +2,7 @@
 
 ```
  client                        router, all by Neutron            server
- 192.0.2.9   ───tap… qr-…   192.0.2.1      198.51.100.x   qg-… tap…───   198.51.100.2
+ 192.0.2.9   ───bridge─── qr-… 192.0.2.1   198.51.100.x qg-… ───bridge───   198.51.100.2
 ```
 
 The router translates the client's address, and the server knows no way back to it. So in active
@@ -26,7 +26,7 @@ from ctherd.lab.namespace import Namespace
 from ctherd.lab.topology import Station
 from ctherd.netns.enter import entered
 from tests.openstack.machine import Machine
-from tests.openstack.network import OUTSIDE_GATEWAY, Network, tap
+from tests.openstack.network import OUTSIDE_GATEWAY, Network, bridge_of
 
 PATIENCE_S: Final = 30.0
 
@@ -52,8 +52,8 @@ class Site:
         """Connect the router; the agent, which must run, plugs its ports."""
         inside, outside = network.connect(router_id)
         with (
-            _station(machine, f"client-{inside[:8]}", tap(inside), _CLIENT) as client,
-            _station(machine, f"server-{outside[:8]}", tap(outside), _SERVER) as server,
+            _station(machine, "client", inside, _CLIENT) as client,
+            _station(machine, "server", outside, _SERVER) as server,
             services.payload() as served,
             services.ftp(server, served),
         ):
@@ -144,12 +144,17 @@ def becomes(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:
 
 
 @contextmanager
-def _station(machine: Machine, name: str, link: str, address: str) -> Iterator[Station]:
-    """Have a namespace that the plugged *link* leads to."""
+def _station(machine: Machine, role: str, network: str, address: str) -> Iterator[Station]:
+    """Have a namespace with a link to *network*, which some port must have been plugged into."""
+    name, bridge = f"{role}-{network[:8]}", bridge_of(network)
+    end = f"{role[:3]}{network[:11]}"
     machine.run("ip", "netns", "add", name)
     try:
-        move = ("ip", "link", "set", link, "netns", name, "name", "eth0")
-        assert becomes(lambda: machine.run(*move, check=False).returncode == 0), f"no {link}"
+        link = ("ip", "link", "add", end, "type", "veth", "peer", "eth0", "netns", name)
+        machine.run(*link)
+        plug = ("ip", "link", "set", end, "master", bridge, "up")
+        there = becomes(lambda: machine.run(*plug, check=False).returncode == 0)
+        assert there, f"nothing was plugged into {bridge}"
         station = Station(machine.netns(name).name, IPv4Address(address), _NO_V6)
         lines = (f"address add {address}/24 dev eth0", "link set eth0 up", "link set lo up")
         station.run(["ip", "-batch", "-"], input="\n".join(lines))

@@ -1,16 +1,17 @@
 """What a switch is to Neutron, as two drivers of its own kinds, so that ports are real without one.
 
 The mechanism driver binds every port at once. The interface driver plugs a port as a veth pair: one
-end into the namespace that it is for, the other, ``tap…``, is for a neighbour to take and set up.
+end into the namespace that it is for, the other, ``tap…``, into the bridge of its network.
 """
 
 from neutron.agent.linux import ip_lib
+from neutron.agent.linux.bridge_lib import BridgeDevice
 from neutron.agent.linux.interface import LinuxInterfaceDriver
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins.ml2 import api
 
-from tests.openstack.network import tap
+from tests.openstack.network import bridge_of, tap
 
 
 class Binder(api.MechanismDriver):  # type: ignore[misc]
@@ -33,7 +34,7 @@ class Binder(api.MechanismDriver):  # type: ignore[misc]
 
 
 class Plugger(LinuxInterfaceDriver):  # type: ignore[misc]
-    """Plugs veth pairs; the neighbour's end is called as the port is, after ``tap``."""
+    """Plugs veth pairs into bridges."""
 
     def plug_new(
         self,
@@ -46,9 +47,15 @@ class Plugger(LinuxInterfaceDriver):  # type: ignore[misc]
         prefix: str | None = None,
         mtu: int | None = None,
     ) -> None:
-        _, inner = ip_lib.IPWrapper().add_veth(tap(port_id), device_name, namespace2=namespace)
+        bridged, inner = ip_lib.IPWrapper().add_veth(
+            tap(port_id), device_name, namespace2=namespace
+        )
         inner.link.set_address(mac_address)
         inner.link.set_up()
+        switch = BridgeDevice.addbr(bridge_of(network_id))
+        switch.addif(bridged.name)
+        bridged.link.set_up()
+        switch.link.set_up()
 
     def unplug(
         self,
