@@ -86,3 +86,41 @@ def test_interfaces_without_helpers_are_not_begun_at(
     )
     nft_edge.apply(FTP)
     assert "beyond inside to" in proven(nft_edge)
+
+
+def test_rules_may_lead_abroad_where_no_route_does(nft_edge: Verified, topology: Topology) -> None:
+    """As in a distributed router: from one subnet only, by a table of its own."""
+    nft_edge.apply(FTP)
+    ip(
+        topology,
+        "route add default via 198.51.100.9 dev outside table 16",
+        "rule add pref 57481 from 192.0.2.0/24 lookup 16",
+        "rule add pref 90 iif outside to 10.0.0.0/8 lookup 17",
+    )
+    words = proven(nft_edge)
+    assert "from 192.0.2.64 beyond inside to 203.0.113.77 beyond outside" in words
+    assert "rules lead abroad from beside inside" in words
+
+
+def test_rules_may_send_it_back(nft_edge: Verified, topology: Topology) -> None:
+    """To a gateway on the same side, which knows the way out."""
+    topology.router.nft(OPEN)
+    nft_edge.apply(FTP)
+    ip(
+        topology,
+        "route add default via 192.0.2.9 dev inside table 16",
+        "rule add pref 57481 from 192.0.2.0/24 lookup 16",
+    )
+    assert "from 192.0.2.64 beyond inside to 203.0.113.77 beyond inside" in proven(nft_edge)
+
+
+def test_a_route_with_a_rule_of_its_own_gateway(nft_edge: Verified, topology: Topology) -> None:
+    """The server is beyond the gateway that the client's packets go by, not the router's own."""
+    nft_edge.apply(FTP)
+    ip(
+        topology,
+        "route add default via 198.51.100.8",
+        "route add default via 198.51.100.9 dev outside table 16",
+        "rule add pref 100 from 192.0.2.0/24 lookup 16",
+    )
+    assert "to 203.0.113.77 beyond outside" in proven(nft_edge)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ctherd.demo.command_line import CTHERD
 from ctherd.lab.topology import Topology
 from tests.kernel.host import Host, becomes
 from tests.verify.conftest import FTP, TFTP, Verified
@@ -119,15 +120,30 @@ def test_beside_an_agent(topology: Topology, host: Host, only_agent: None) -> No
     netns = topology.router.name
     host.declare({netns: [FTP]})
     with host.agent():
-        answer = json.loads(host.ctherd("verify", netns, "--no-probe", "-o", "json"))
+        answer = json.loads(host.ctherd("verify", netns, "-o", "json"))
         (router,) = answer["routers"]
         assert {each["result"] for each in router["evidence"]} == {"proven"}
+        assert {each["proof"] for each in router["evidence"]} == {"probe"}
         (shown,) = host.show()
         (ftp,) = shown["assignments"]
         assert ftp["evidence"].keys() == {"ipv4", "ipv6"}
         topology.router.nft("add table inet other; add chain inet other c")
         assert becomes(lambda: "stale" in host.ctherd("show"))
-    host.ctherd("verify", "nowhere", expect=1)
+        host.ctherd("verify", "nowhere", expect=1)
+
+
+def test_the_host_itself(topology: Topology, host: Host) -> None:
+    """The namespace in which ctherd runs may be a router as well, and is verified like one."""
+    herd = {"helpers": [{"helper": "ftp", "protocol": "tcp", "port": 21}], "netns": "host"}
+    herd_file = host.command.herd
+    herd_file.write_text(json.dumps({"version": 1, "routers": [{"name": "me", **herd}]}))
+    config = host.command.directory / "ctherd.toml"
+    config.write_text(config.read_text().replace("[policy]\n", "[policy]\nallow_host = true\n"))
+    ctherd = [*CTHERD, "--config", str(config)]
+    topology.router.run([*ctherd, "apply", "-f", str(herd_file)])
+    done = topology.router.run([*ctherd, "verify", "me", "-f", str(herd_file), "-o", "json"])
+    (router,) = json.loads(done.stdout)["routers"]
+    assert {(each["result"], each["proof"]) for each in router["evidence"]} == {("proven", "probe")}
 
 
 @pytest.fixture

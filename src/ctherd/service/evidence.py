@@ -84,15 +84,21 @@ class EvidenceBook:
         }
 
     def keep(
-        self, netns: NetnsName, found: Iterable[Evidence], names: Collection[NetnsName]
+        self,
+        netns: NetnsName,
+        found: Iterable[Evidence],
+        names: Collection[NetnsName],
+        keys: Collection[AssignmentKey],
     ) -> None:
         """Keep *found* beside, or in the place of, what is known of *netns*.
 
-        Shape: *names* are all netns that are known here; what was kept of others goes.
+        Shape: *names* are all netns that are known here, *keys* all assignments of this one; what
+        was kept of others goes.
         Raises: JournalError.
         """
         fresh = {(each.key, each.family): each for each in found}
-        before = {(each.key, each.family): each for each in self._known.get(netns, ())}
+        known = self._known.get(netns, ())
+        before = {(each.key, each.family): each for each in known if each.key in keys}
         kept = tuple((before | fresh).values())
         self.keeper.put(netns, kept)
         self._known[netns] = kept

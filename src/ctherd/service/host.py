@@ -249,7 +249,10 @@ class HostService:
 
         Raises: JournalError.
         """
-        self.evidence.keep(netns, found, self.reconciler.entries)
+        entries = self.reconciler.entries
+        entry = entries.get(netns)
+        keys = {*entry.managed, *entry.desired} if entry is not None else set()
+        self.evidence.keep(netns, found, entries, keys)
 
     def evidence_of(self, entry: Entry, *, thoroughly: bool) -> OfNetns:
         """Return the evidence that there is for *entry*, judged."""

@@ -3,6 +3,7 @@
 ```
  destinations given        an address among them; what the router routes it by is the server's side
  any, with default route   a documentation address; the server is beyond the default route
+ any, by rules only        the same, for a client from which routing rules lead there (DVR)
  any, without              an address beside the router's own, on its last interface
 
  server beyond the default route    the client is beyond another interface: inside
@@ -15,6 +16,7 @@ Whatever was chosen without being known is said as an assumption.
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
@@ -85,16 +87,43 @@ class Map:
 
         Raises: NoWay.
         """
+        by_rules = self._by_rules(family) if _anywhere(family, destinations) else None
+        if by_rules is not None:
+            return by_rules
         address, assumed = self._server_address(family, destinations)
         server = self._side(family, self._hop(address), address)
         client, more = self._client(family, server)
-        return Sides(client, server, (*assumed, *more))
+        return Sides(client, self._as_from(client, server, family), (*assumed, *more))
+
+    def _as_from(self, client: Side, server: Side, family: Family) -> Side:
+        """Return *server* where the router sends what comes from *client*: rules may tell."""
+        with suppress(NoWay):
+            found = self._side(family, self._hop(server.address, client), server.address)
+            # Rules that send it back where it came from are another matter: see _by_rules.
+            return found if found.interface != client.interface else server
+        return server
+
+    def _by_rules(self, family: Family) -> Sides | None:
+        """Find a way abroad where no route leads there, but rules do for some client."""
+        if self._default(family) is not None:
+            return None
+        address = self._abroad(family, _SERVER)
+        found: list[Sides] = []
+        for link in self._inhabited(family):
+            with suppress(NoWay):
+                client = self._neighbour(family, link)
+                server = self._side(family, self._hop(address, client), address)
+                words = f"no {family} default route, but rules lead abroad from beside {link.name}"
+                found.append(Sides(client, server, (words,)))
+        # One that does not turn back is the better one.
+        found.sort(key=lambda each: each.client.interface == each.server.interface)
+        return found[0] if found else None
 
     def _server_address(
         self, family: Family, destinations: Destinations
     ) -> tuple[Address, tuple[str, ...]]:
-        mine = [each for each in destinations if family_of(each) is family and each.prefixlen]
-        if mine:
+        if not _anywhere(family, destinations):
+            mine = [each for each in destinations if family_of(each) is family]
             return self._free(mine[0]), ()
         if self._default(family):
             return self._abroad(family, _SERVER), ()
@@ -118,11 +147,12 @@ class Map:
                 return self._neighbour(family, link, server), (words,)
         raise NoWay(f"no interface has a {family} address that a client could be beside")
 
-    def _neighbour(self, family: Family, link: Link, server: Side) -> Side:
+    def _neighbour(self, family: Family, link: Link, server: Side | None = None) -> Side:
         """Return a client beside *link* itself."""
+        others = () if server is None else (server.address, server.gateway)
         for each in link.of(family):
             if each.network.num_addresses > 2:
-                address = self._free(each.network, besides=(server.address, server.gateway))
+                address = self._free(each.network, besides=others)
                 return Side(link.name, address, None, each.ip)
         raise NoWay(f"the networks of {link.name} have no room for a client")
 
@@ -170,9 +200,11 @@ class Map:
         except NoWay:
             return None
 
-    def _hop(self, address: Address) -> Hop:
+    def _hop(self, address: Address, client: Side | None = None) -> Hop:
         version = "-6" if address.version == 6 else "-4"
         argv = ["ip", "-j", version, "route", "get", str(address)]
+        if client is not None:
+            argv += ["from", str(client.address), "iif", client.interface]
         done = process.run(argv, netns_fd=self.netns_fd, check=False)
         found: list[dict[str, Any]] = json.loads(done.stdout or "[]") if not done.returncode else []
         if not found or "dev" not in found[0]:
@@ -182,6 +214,10 @@ class Map:
         return Hop(
             found[0]["dev"], _address(found[0].get("gateway")), _address(found[0].get("prefsrc"))
         )
+
+
+def _anywhere(family: Family, destinations: Destinations) -> bool:
+    return not any(family_of(each) is family and each.prefixlen for each in destinations)
 
 
 def _address(text: str | None) -> Address | None:

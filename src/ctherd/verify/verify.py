@@ -1,8 +1,10 @@
 """Verification of one router: the state of its kernel, then a flow through a copy of it."""
 
 import platform
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from ctherd.errors import CtherdError
 from ctherd.model.evidence import Circumstances, Evidence, Proof, Result
@@ -18,6 +20,9 @@ from ctherd.verify.state import Check, NatMissing, State, judge
 from ctherd.verify.target import Question, Target
 
 _NOWHERE = Circumstances("", 0, 0, "")
+_PATIENCE_S = 120.0
+"""Each flow that does not come through takes seconds, and a router may have a thousand helpers."""
+
 _MOST_WORDS = 1000
 _MOST_MISSING = 50
 
@@ -92,7 +97,11 @@ class Verifier:
             missing = copy.missing
             if look(self.directory, target).circumstances != seen.circumstances:
                 missing = (*missing, "the ruleset changed while it was copied")
+            give_up_s = time.monotonic() + _PATIENCE_S
             for question, way in sides.items():
+                if time.monotonic() > give_up_s:
+                    untold[question] = "not probed, as others took too long: verify it alone"
+                    continue
                 try:
                     told[question] = probe.probe(copy, way, question, links)
                 except NoFlow as error:
@@ -172,6 +181,8 @@ def _sides(
     """Choose the way of each probe; say of which there is none, and why."""
     chosen: dict[Question, Sides | None] = {}
     untold: dict[Question, str] = {}
+    # The router is asked for routes once for all questions that are alike.
+    sides = cache(plan.sides)
     for question in wanted:
         helper = question.key.helper
         if helper not in FLOWS:
@@ -180,7 +191,7 @@ def _sides(
             chosen[question] = None
         else:
             try:
-                chosen[question] = plan.sides(question.family, question.destinations)
+                chosen[question] = sides(question.family, question.destinations)
             except NoWay as error:
                 untold[question] = f"no probe could be sent: {error}"
     return chosen, untold

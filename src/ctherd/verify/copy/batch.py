@@ -17,17 +17,20 @@ class Refused(NamedTuple):
     words: str
 
 
-def ip_batch(netns_fd: int, lines: Sequence[str], *, family: str = "") -> list[Refused]:
+def ip_batch(
+    netns_fd: int, lines: Sequence[str], *, family: str = "", may_exist: bool = True
+) -> list[Refused]:
     """Carry out *lines* in the netns; return those that were refused.
 
-    What exists already is no refusal. Shape: *family* is ``-4``, ``-6`` or "".
+    Shape: *family* is ``-4``, ``-6`` or ""; what *may_exist* already is no refusal.
     Raises: CtherdError.
     """
     if not lines:
         return []
     argv = ["ip", *([family] if family else []), "-force", "-batch", "-"]
     done = process.run(argv, input="\n".join(lines) + "\n", netns_fd=netns_fd, check=False)
-    return list(_refused(lines, done.stderr))
+    refused = _refused(lines, done.stderr)
+    return [each for each in refused if not (may_exist and _EXISTS in each.words)]
 
 
 def _refused(lines: Sequence[str], said: str) -> list[Refused]:
@@ -38,8 +41,6 @@ def _refused(lines: Sequence[str], said: str) -> list[Refused]:
         if failed is None:
             words.append(line)
             continue
-        told = " ".join(words)
+        found.append(Refused(lines[int(failed[1]) - 1], " ".join(words)))
         words = []
-        if _EXISTS not in told:
-            found.append(Refused(lines[int(failed[1]) - 1], told))
     return found

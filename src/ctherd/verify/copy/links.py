@@ -37,7 +37,7 @@ def make_links(
     """
     made = [each for each in links if not _comes_by_itself(each)]
     lines = [line for each in made for line in _made(each, beyond.get(each.name), nowhere)]
-    for refused in ip_batch(netns_fd, lines):
+    for refused in ip_batch(netns_fd, lines, may_exist=False):
         missing.add(f"interface: {refused.line}: {refused.words}")
     with nowhere.opened() as nowhere_fd:
         others = [each for each in made if each.name not in beyond]

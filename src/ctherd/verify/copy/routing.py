@@ -10,10 +10,10 @@ from ctherd.verify.copy.missing import Missing
 
 _FAMILIES: Final = ("-4", "-6")
 # Made by the kernel with an interface or its address, so they are in the copy already.
-_MADE_BY_THE_KERNEL: Final = re.compile(r"^(local|broadcast|anycast|multicast)\b|\bproto kernel\b")
+_MADE_BY_THE_KERNEL: Final = re.compile(r"\bproto kernel\b")
 # What a listing tells of the moment, and no command takes.
 _OF_THE_MOMENT: Final = re.compile(
-    r"\b(linkdown|dead|offload|rt_trap|trap|expires \d+sec|error -?\d+)\b"
+    r"\b(linkdown|dead|offload|rt_trap|trap|nhid \d+|expires \d+sec|error -?\d+)\b"
 )
 _RULE: Final = re.compile(r"^(\d+):\s+(.*)$")
 _DEFAULT_RULES: Final = frozenset(("0", "32766", "32767"))

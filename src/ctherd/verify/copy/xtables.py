@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ctherd import process
+from ctherd.dataplane.iptables.lock import XtablesLock
 from ctherd.dataplane.iptables.variant import Variant
 from ctherd.errors import CtherdError
 from ctherd.model.catalog import Family
@@ -98,12 +99,13 @@ def _restore(
     netns_fd: int, variant: Variant, family: Family, lines: list[str], missing: Missing
 ) -> None:
     """Restore *lines*; one that is refused is listed, and left out."""
-    program = variant.program(family, "restore")
+    program, lock = variant.program(family, "restore"), XtablesLock()
     left = list(lines)
     for _ in range(_MOST_REFUSED if lines else 0):
         said = "\n".join(left) + "\n"
-        argv = [program, *(["--wait"] if variant is Variant.LEGACY else [])]
-        done = process.run(argv, input=said, netns_fd=netns_fd, check=False)
+        # The lock is the whole host's, and nobody else knows this netns.
+        env = lock.environment
+        done = process.run([program], input=said, netns_fd=netns_fd, env=env, check=False)
         if done.returncode == 0:
             return
         at = next(_lines_at_fault(done.output, left), None)
