@@ -12,19 +12,23 @@ from typing import Final
 from oslo_config import cfg
 
 from ctherd.guard.policy import Policy
-from ctherd.main.config import AUTO, DATAPLANES, Config
+from ctherd.main.config import AUTO, Config
 from ctherd.model.catalog import names
 
 GROUP: Final = "ctherd"
+
+_DATAPLANES: Final = [
+    (AUTO, "the first of these that this host has"),
+    ("nftables", "a table of our own in each namespace"),
+    ("iptables-nft", "a chain of our own in the raw tables, by iptables-nft"),
+    ("iptables-legacy", "a chain of our own in the raw tables, by iptables-legacy"),
+]
 
 OPTIONS: Final[Sequence[cfg.Opt]] = (
     cfg.StrOpt(
         "dataplane",
         default=AUTO,
-        choices=[
-            (AUTO, "nftables, or what this host has instead"),
-            *((each, "") for each in DATAPLANES),
-        ],
+        choices=_DATAPLANES,
         help="What makes helpers true in the kernel. Changing it moves everything over at the next "
         "start, without a gap.",
     ),

@@ -29,8 +29,8 @@ from ctherd.ports import (
 _T = TypeVar("_T")
 
 _CURE: Final = (
-    "see the log of the privileged daemon; with rootwrap, its filters must allow privsep-helper "
-    "for the context ctherd.neutron.privileged.context"
+    "`helper_command` of section [privsep_ctherd], or else `root_helper` of [agent], must let this "
+    "user start privsep-helper for the context ctherd.neutron.privileged.context"
 )
 
 

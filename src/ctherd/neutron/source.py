@@ -8,7 +8,7 @@ failed is not an empty answer: it is repeated.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from ctherd.agent.backoff import Backoff
@@ -50,18 +50,21 @@ class NeutronSource:
         self._backoff = Backoff(0.5, 30.0)
         self._most = _MOST_AT_ONCE
         self._answers: dict[RouterId, _Answer] = {}
-        self._unknown: set[RouterId] = set()
         self._due = asyncio.Event()
 
     @property
     def in_sync(self) -> bool:
         """Whether the server has answered for every router."""
-        return not self._unknown
+        return not self._unknown()
 
     def doubts(self) -> Mapping[str, int]:
         """Return how many routers have no answer yet, and how many helpers are refused."""
         refused = sum(len(each.means.refused) for each in self._answers.values())
-        return {"not pulled": len(self._unknown), "refused": refused}
+        return {"not pulled": len(self._unknown()), "refused": refused}
+
+    def _unknown(self) -> list[RouterId]:
+        """Return the routers for which the server has not answered yet."""
+        return [each for each in self._roster.everybody() if each not in self._answers]
 
     def begin(self, agent: Enforcer) -> None:
         """Keep what is there, until the server says otherwise.
@@ -73,7 +76,6 @@ class NeutronSource:
         agent.accept(remembered)
         for each in remembered:
             self._roster.remember(each.router, each.netns)
-            self._unknown.add(each.router)
         self._roster.tell(self._tell_from_anywhere(asyncio.get_running_loop()))
 
     async def run(self) -> None:
@@ -94,6 +96,9 @@ class NeutronSource:
         """Forget routers that are gone, and remove what Neutron's extension left of others."""
         for name in names:
             self._forget_if_gone(name)
+        self._remove_left(names)
+
+    def _remove_left(self, names: Iterable[NetnsName]) -> None:
         self._takeover.remove(
             [each for each in names if each in self._takeover and self._is_true(each)]
         )
@@ -105,7 +110,6 @@ class NeutronSource:
             return
         if not self._roster.is_announced(entry.router):
             self._roster.forget(entry.router)
-            self._unknown.discard(entry.router)
             self._agent.withdraw([netns])
 
     def _is_true(self, netns: NetnsName) -> bool:
@@ -113,7 +117,7 @@ class NeutronSource:
         entry = self._agent.service.reconciler.entries.get(netns)
         if entry is None:
             return True  # nothing is wanted there, and nothing of ours is left
-        if entry.router in self._unknown or entry.error is not None or entry.observed is None:
+        if entry.router not in self._answers or entry.error is not None or entry.observed is None:
             return False
         return entry.observed.live.keys() == entry.desired.keys() and not entry.refused
 
@@ -149,10 +153,7 @@ class NeutronSource:
         routers, left = self._roster.take()
         if left:
             self._agent.withdraw(left)
-        self._unknown.update(routers)
-        here = set(self._roster.everybody())
-        self._unknown &= here
-        for gone in self._answers.keys() - here:
+        for gone in self._answers.keys() - set(self._roster.everybody()):
             del self._answers[gone]
         while routers:
             batch, routers = routers[: self._most], routers[self._most :]
@@ -179,7 +180,6 @@ class NeutronSource:
     def _take_over(self, rows: Mapping[RouterId, Sequence[Row]]) -> None:
         documents, empty = [], []
         for router, found in rows.items():
-            self._unknown.discard(router)
             home = self._roster.home_of(router)
             if home is None:
                 continue  # it left while the server was asked
@@ -190,6 +190,8 @@ class NeutronSource:
                 empty.append(home)
         self._agent.accept(documents, complete=False)
         self._agent.withdraw(empty)
+        # What was true already is not looked at for this.
+        self._remove_left([*(each.netns for each in documents), *empty])
 
     def _desired(self, router: RouterId, home: NetnsName, rows: Sequence[Row]) -> Document:
         # Most answers are the last one again, and reading the rows is cheaper than what follows.
