@@ -88,11 +88,17 @@ def read_ruleset(dialogue: Dialogue, ours: TableId) -> Ruleset:
     return ruleset
 
 
+def list_tables(dialogue: Dialogue) -> Mapping[TableId, Table]:
+    """Return all tables, ours among them; the oldest first, as the kernel lists them.
+
+    Raises: DataplaneError.
+    """
+    listed = ((each.body[0], read.table(each)) for each in _dump(dialogue, Operation.GETTABLE))
+    return {TableId(family, table.name): table for family, table in listed}
+
+
 def _read(dialogue: Dialogue, ours: TableId) -> Ruleset:
-    found = Ruleset(dialogue)
-    for message in _dump(dialogue, Operation.GETTABLE):
-        table = read.table(message)
-        found.tables[TableId(message.body[0], table.name)] = table
+    found = Ruleset(dialogue, dict(list_tables(dialogue)))
     found.tables.pop(ours, None)
     if not found.tables:
         return found

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ctherd import process
+from ctherd.dataplane.ruleset import FAMILIES, list_tables
 from ctherd.errors import CtherdError
+from ctherd.netlink.dialogue import Dialogue
 from ctherd.process import Completed
 from ctherd.verify.copy.missing import Missing
 
@@ -37,17 +39,14 @@ _IN_ORDER: Final = (
 Table = tuple[str, str]
 
 
-def list_tables(netns_fd: int) -> list[Table]:
+def tables(there: Dialogue) -> list[Table]:
     """Return all tables, oldest first, by nft's names of family and table.
 
-    Raises: CtherdError.
+    The kernel is asked, because of a table with the flag ``persist``, as ours is one, nft 1.0.6
+    lists whatever stands behind the names of the flags that it knows: words or half a JSON.
+    Raises: DataplaneError.
     """
-    said = process.run(["nft", "-j", "list", "tables"], netns_fd=netns_fd).stdout
-    return [
-        (each["table"]["family"], each["table"]["name"])
-        for each in json.loads(said)["nftables"]
-        if "table" in each
-    ]
+    return [(FAMILIES[each.family], each.name) for each in list_tables(there)]
 
 
 def copy_table(from_fd: int, to_fd: int, table: Table, missing: Missing) -> None:

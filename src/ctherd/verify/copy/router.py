@@ -96,7 +96,7 @@ def _copy_rules(there: int, here: int, scope: SafeScope, missing: Missing) -> No
     saved = xtables.save_nft(there, missing)
     with _dialogue(there) as original, _dialogue(here) as copied_to:
         # The younger of two chains at one priority comes first, so each is made in its turn.
-        for table in nft.list_tables(there):
+        for table in nft.tables(original):
             if table == _OURS:
                 _copy_ours(original, copied_to, scope, missing)
             elif table in saved:
