@@ -5,14 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 # bench/ and others may be absent from a source distribution.
 CODE := $(wildcard src tests bench)
+# The oldest Neutron that the extension supports, in a venv of its own.
+OLDEST := $(VENV)/oldest-neutron
+OLDEST_NEUTRON = $(shell sed -n 's/^neutron = \["neutron>=\(.*\)"\]$$/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # Prerequisites are steps in their order: the system's packages come before the venv.
 .NOTPARALLEL:
 
-.PHONY: help setup system demo lab test check fast static bench bench-neutron docs golden completion \
-	clean need-root
+.PHONY: help setup oldest-neutron system demo lab test check fast static bench bench-neutron docs \
+	golden completion clean need-root
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
@@ -31,6 +34,14 @@ $(VENV)/.ready-%: pyproject.toml
 		--editable '.[$*]'
 	@touch $@
 
+oldest-neutron: $(OLDEST)/.ready ## prepare what tests the extension with the oldest Neutron
+
+$(OLDEST)/.ready: pyproject.toml
+	test -x $(OLDEST)/bin/pip || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+		--editable '.[neutron,test]' 'neutron==$(OLDEST_NEUTRON)'
+	@touch $@
+
 system: ## install the Debian packages that demo and tests need, if missing (root)
 	scripts/debian-packages $(PYTHON)
 
@@ -40,7 +51,7 @@ demo: need-root system setup ## real FTP and TFTP through NAT, as a story (root)
 lab: need-root system setup ## prove every helper on this very kernel, with both dataplanes (root)
 	$(BIN)/ctherd lab --dataplane both
 
-test: need-root system setup static ## everything: static checks and all tests, on this very kernel (root)
+test: need-root system setup oldest-neutron static ## everything: static checks and all tests, on this very kernel (root)
 	$(BIN)/pytest --cov --cov-report=term
 
 check: setup static fast ## what takes seconds and no root: lint, types, floors, fast tests
