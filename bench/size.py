@@ -24,7 +24,7 @@ class Size:
     iptables_routers: int = 100
     iptables_rounds: int = 5
     neutron_routers: int = 200
-    neutron_rounds: int = 3
+    neutron_rounds: int = 2
     drift_routers: int = 200
     hostile_adds: int = 500
     memory_routers: tuple[int, ...] = (0, 100, 1000)

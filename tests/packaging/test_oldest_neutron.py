@@ -34,5 +34,5 @@ def _floor() -> str:
 
 
 def _neutron_of(python: Path) -> str:
-    asked = [python, "-c", "import importlib.metadata as m; print(m.version('neutron'))"]
+    asked = [str(python), "-c", "import importlib.metadata as m; print(m.version('neutron'))"]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
