@@ -75,13 +75,6 @@ filters_path = /etc/neutron/rootwrap.d
 exec_dirs = {BIN},/usr/sbin,/usr/bin,/sbin,/bin
 """
 
-_PRIVSEP_FILTER: Final = """\
-[Filters]
-privsep: RegExpFilter, privsep-helper, root, privsep-helper, \
---config-file, /etc/neutron/neutron.conf, --config-file, /etc/neutron/l3_agent.ini, \
---privsep_context, {context}, --privsep_sock_path, /run/tmp/.*
-"""
-
 _ENTRY_POINTS: Final = """\
 [neutron.ml2.mechanism_drivers]
 test_switch = tests.openstack.switch:Binder
@@ -92,13 +85,10 @@ def install(machine: Machine) -> None:
     """Write everything but what the agent is to load."""
     shipped = BIN.parent / "etc/neutron"
     machine.write("/etc/neutron/api-paste.ini", (shipped / "api-paste.ini").read_text())
+    # As Neutron ships them: nothing of ours has to be allowed.
     for filters in (shipped / "rootwrap.d").iterdir():
         machine.write(f"/etc/neutron/rootwrap.d/{filters.name}", filters.read_text())
     machine.write("/etc/neutron/rootwrap.conf", _ROOTWRAP)
-    machine.write(
-        "/etc/neutron/rootwrap.d/privsep.filters",
-        _PRIVSEP_FILTER.format(context=r"(neutron\.privileged|ctherd\.neutron\.privileged)\..*"),
-    )
     machine.write("/etc/neutron/neutron.conf", _NEUTRON)
     machine.write("/etc/neutron/ml2_conf.ini", _ML2)
     metadata = "Metadata-Version: 2.1\nName: ctherd-test-switch\nVersion: 0\n"

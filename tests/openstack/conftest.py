@@ -8,7 +8,7 @@ import pytest
 from tests.openstack.configuration import CTHERD, Setup
 from tests.openstack.machine import missing_programs
 from tests.openstack.network import Network
-from tests.openstack.site import Site
+from tests.openstack.site import Site, becomes
 from tests.openstack.stack import Stack
 
 _HERE = Path(__file__).parent
@@ -59,6 +59,7 @@ def network(stack: Stack) -> Iterator[Network]:
 def site(stack: Stack, network: Network) -> Iterator[Site]:
     """A router without helpers, with its client and server; the agent of before plugs it."""
     with Site.built(stack.machine, network, network.router()) as site:
+        assert becomes(site.reaches_its_server)
         yield site
 
 

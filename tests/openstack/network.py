@@ -4,6 +4,8 @@ from typing import Any, Final
 
 import httpx
 
+from tests.openstack.configuration import HOST
+
 FTP: Final = {"helper": "ftp", "protocol": "tcp", "port": 21}
 TFTP: Final = {"helper": "tftp", "protocol": "udp", "port": 69}
 
@@ -37,20 +39,32 @@ class Network:
         self._made.append(f"{path}/{made['id']}")
         return made
 
-    def router(self, *helpers: dict[str, Any], **attributes: Any) -> str:
-        """Make a router without ports, on the one agent there is; return its id."""
+    def router(self, *helpers: dict[str, Any], placed: bool = True, **attributes: Any) -> str:
+        """Make a router without ports, *placed* on the one agent there is; return its id."""
         router = str(self.make("router", **attributes)["id"])
         for helper in helpers:
             self.add_helper(router, helper)
-        self.ask("POST", f"agents/{self.agent()['id']}/l3-routers", {"router_id": router})
+        if placed:
+            self.ask("POST", f"agents/{self.agent()['id']}/l3-routers", {"router_id": router})
         return router
 
     def connect(self, router: str) -> tuple[str, str]:
         """Give *router* an inside and an outside; return the ids of these networks."""
-        inside, outside = self._subnet(INSIDE), self._subnet(OUTSIDE, gateway_ip=OUTSIDE_GATEWAY)
+        inside = self.add_inside(router)
+        outside = str(self._subnet(OUTSIDE, gateway_ip=OUTSIDE_GATEWAY)["network_id"])
+        self.change_router(router, external_gateway_info={"network_id": outside})
+        return inside, outside
+
+    def add_instance(self, network: str) -> None:
+        """Have a port of somebody's machine on the host of the agent."""
+        host = {"binding:host_id": HOST, "device_owner": "compute:tests"}
+        self.make("port", network_id=network, **host)
+
+    def add_inside(self, router: str) -> str:
+        """Give *router* an inside; return the id of that network."""
+        inside = self._subnet(INSIDE)
         self.ask("PUT", f"routers/{router}/add_router_interface", {"subnet_id": inside["id"]})
-        self.change_router(router, external_gateway_info={"network_id": outside["network_id"]})
-        return str(inside["network_id"]), str(outside["network_id"])
+        return str(inside["network_id"])
 
     def disconnect(self, router: str) -> None:
         """Take its inside and its outside from *router*."""

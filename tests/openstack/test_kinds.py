@@ -20,6 +20,7 @@ def test_both_states_of_ha(stack: Stack, network: Network) -> None:
     with Site.built(stack.machine, network, router) as site:
         assert becomes(lambda: state(stack, router) == "primary")
         assert has(stack.machine, router, {21})
+        assert becomes(site.reaches_its_server)
         assert site.attempt().succeeded
         vrrp = network.ha_link(router)
         stack.machine.run("ip", "link", "set", vrrp, "down")

@@ -59,8 +59,8 @@ def test_there_and_back_without_a_gap(stack: Stack, site: Site, network: Network
         assert becomes(lambda: any("ftp" in line for line in in_tree(site.router)))
         assert not failures(loop.follow(time.monotonic(), 5))
         # What the operator does then, as docs/neutron.md says.
-        ctherd = ("--state-dir", STATE_DIR, "uninstall", "--yes")
-        stack.machine.run(f"{BIN}/ctherd", *ctherd)
+        uninstall = ("uninstall", "--state-dir", STATE_DIR, "--yes")
+        stack.machine.run(f"{BIN}/ctherd", *uninstall)
         assert not ours(site.router)
         assert not failures(loop.follow(time.monotonic(), 5))
 
