@@ -33,6 +33,7 @@ def test_verified_at_goes_up_and_goes_stale(site: Site) -> None:
             lambda: {e["family"]: e["verified_at"] for e in details(client, router)} == when
         )
         assert {each["verified_by"] for each in details(client, router)} == {"probe"}
+        assert "ipv4 active (verified 20" in site.ctherd("show", "--server", site.url)
         netns.nft("add table inet other; add chain inet other c")
         assert becomes(lambda: {e["verified_at"] for e in details(client, router)} == {None})
         assert {each["status"] for each in details(client, router)} == {"active"}

@@ -124,3 +124,24 @@ def test_a_route_with_a_rule_of_its_own_gateway(nft_edge: Verified, topology: To
         "rule add pref 100 from 192.0.2.0/24 lookup 16",
     )
     assert "to 203.0.113.77 beyond outside" in proven(nft_edge)
+
+
+def test_interfaces_that_are_more_than_plain_are_listed(
+    nft_edge: Verified, topology: Topology
+) -> None:
+    """A bridge and what belongs to it are plain interfaces in the copy; the probe still passes."""
+    nft_edge.apply(FTP)
+    ip(
+        topology,
+        "link add br0 type bridge",
+        "link add port type veth peer name elsewhere",
+        "link set port master br0",
+        "address add 10.9.0.1/24 dev br0",
+        "link set br0 up",
+    )
+    found = nft_edge.verify()["ftp", "ipv4"]
+    assert (found["result"], found["proof"]) == ("proven", "partial")
+    assert found["missing"] == [
+        "interface br0 is a bridge, and a plain one in the copy",
+        "interface port belongs to br0, and to nothing in the copy",
+    ]

@@ -10,6 +10,18 @@ from tests.kernel.host import Host, becomes
 from tests.verify.conftest import FTP, TFTP, Verified
 
 BOTH = {("ftp", "ipv4"), ("ftp", "ipv6")}
+COUNTING = """
+table inet counting {
+  set seen { type ipv4_addr; flags dynamic,timeout; timeout 1m; }
+  quota some { over 100 mbytes; }
+  chain in {
+    type filter hook prerouting priority -400;
+    counter add @seen { ip saddr counter } quota name "some" drop
+    quota over 500 mbytes drop
+    limit rate over 1000/second drop
+  }
+}
+"""
 BAD_PRIORITY = """
 table inet theirs {
   ct helper s { type "sip" protocol tcp; }
@@ -92,6 +104,17 @@ def test_evidence_survives_and_goes_stale(edge: Verified, topology: Topology) ->
     topology.router.nft("delete chain inet cthlab more")
     assert edge.shown()["ftp", "ipv4"]["stale"] == ""
     assert "proven" in edge.ctherd("show")
+
+
+def test_traffic_makes_nothing_stale(nft_edge: Verified, topology: Topology) -> None:
+    """What rules count, and what comes into sets by itself, is no change of them."""
+    topology.router.nft(COUNTING)
+    nft_edge.apply(FTP)
+    nft_edge.verify("--no-probe")
+    before = topology.router.run(["nft", "list", "table", "inet", "counting"]).stdout
+    topology.client.run(["ping", "-c", "1", str(topology.router.v4)])
+    assert topology.router.run(["nft", "list", "table", "inet", "counting"]).stdout != before
+    assert nft_edge.shown()["ftp", "ipv4"]["stale"] == ""
 
 
 def test_a_changed_assignment_is_stale(edge: Verified) -> None:

@@ -58,7 +58,12 @@ def _proven_cell(evidence: dict[str, Any]) -> str:
 
 def _proven(each: dict[str, Any]) -> str:
     how = "stale" if each["stale"] else f"{each['result']} ({each['proof']})"
-    return f"{how} {each['when'][:16].replace('T', ' ')}"
+    return f"{how} {_minute(each['when'])}"
+
+
+def _minute(moment: str) -> str:
+    """Return an RFC 3339 time as people read it, to the minute."""
+    return moment[:16].replace("T", " ")
 
 
 def _evidence_lines(router: dict[str, Any]) -> Any:
@@ -200,7 +205,10 @@ def show_declared(answer: dict[str, Any]) -> None:
 
 def _detail(detail: dict[str, Any]) -> str:
     host = f"{detail['host']} " if detail.get("host") else ""
-    return f"{host}{detail['family']} {detail['status']}"
+    # A server of before there was evidence says nothing of it.
+    at, how = detail.get("verified_at"), detail.get("verified_by")
+    verified = f" (verified {_minute(at)}, {how})" if at else ""
+    return f"{host}{detail['family']} {detail['status']}{verified}"
 
 
 def _surroundings(router: dict[str, Any]) -> Any:

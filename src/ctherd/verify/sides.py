@@ -37,6 +37,7 @@ _ABROAD: Final = {
 }
 _SERVER: Final = 77
 _CLIENT: Final = 177
+_MOST_WAYS: Final = 4
 _TRIED: Final = 64
 """So many addresses of a prefix are looked at for one that nobody has."""
 
@@ -82,18 +83,24 @@ class Map:
     links: Sequence[Link]
     scope: SafeScope
 
-    def sides(self, family: Family, destinations: Destinations) -> Sides:
-        """Choose client and server for a probe to one of *destinations*.
+    def ways(self, family: Family, destinations: Destinations) -> tuple[Sides, ...]:
+        """Choose clients and servers for a probe to one of *destinations*, likeliest first.
 
+        Shape: at least one, and not many: each that the router's firewall stops takes its time.
         Raises: NoWay.
         """
-        by_rules = self._by_rules(family) if _anywhere(family, destinations) else None
-        if by_rules is not None:
-            return by_rules
-        address, assumed = self._server_address(family, destinations)
-        server = self._side(family, self._hop(address), address)
-        client, more = self._client(family, server)
-        return Sides(client, self._as_from(client, server, family), (*assumed, *more))
+        if _anywhere(family, destinations) and (by_rules := self._by_rules(family)):
+            return by_rules[:_MOST_WAYS]
+        found: list[Sides] = []
+        for address, assumed in self._servers(family, destinations):
+            server = self._side(family, self._hop(address), address)
+            for client, more in self._clients(family, server):
+                found.append(
+                    Sides(client, self._as_from(client, server, family), (*assumed, *more))
+                )
+        if not found:
+            raise NoWay(f"no interface has a {family} address that a client could be beside")
+        return tuple(found[:_MOST_WAYS])
 
     def _as_from(self, client: Side, server: Side, family: Family) -> Side:
         """Return *server* where the router sends what comes from *client*: rules may tell."""
@@ -103,10 +110,10 @@ class Map:
             return found if found.interface != client.interface else server
         return server
 
-    def _by_rules(self, family: Family) -> Sides | None:
-        """Find a way abroad where no route leads there, but rules do for some client."""
+    def _by_rules(self, family: Family) -> tuple[Sides, ...]:
+        """Find ways abroad where no route leads there, but rules do for some client."""
         if self._default(family) is not None:
-            return None
+            return ()
         address = self._abroad(family, _SERVER)
         found: list[Sides] = []
         for link in self._inhabited(family):
@@ -116,36 +123,36 @@ class Map:
                 words = f"no {family} default route, but rules lead abroad from beside {link.name}"
                 found.append(Sides(client, server, (words,)))
         # One that does not turn back is the better one.
-        found.sort(key=lambda each: each.client.interface == each.server.interface)
-        return found[0] if found else None
+        return tuple(sorted(found, key=lambda e: e.client.interface == e.server.interface))
 
-    def _server_address(
+    def _servers(
         self, family: Family, destinations: Destinations
-    ) -> tuple[Address, tuple[str, ...]]:
+    ) -> Iterator[tuple[Address, tuple[str, ...]]]:
+        """Yield where the server could be, and what is assumed then."""
         if not _anywhere(family, destinations):
             mine = [each for each in destinations if family_of(each) is family]
-            return self._free(mine[0]), ()
-        if self._default(family):
-            return self._abroad(family, _SERVER), ()
-        for link in reversed(self._inhabited(family)):
-            for each in link.of(family):
+            yield self._free(mine[0]), ()
+        elif self._default(family):
+            yield self._abroad(family, _SERVER), ()
+        else:
+            for link in reversed(self._inhabited(family)):
                 words = f"no {family} default route: the server is taken to be beyond {link.name}"
-                return self._free(each.network), (words,)
-        raise NoWay(f"the router has no {family} address that anybody could reach it by")
+                yield self._free(link.of(family)[0].network), (words,)
 
-    def _client(self, family: Family, server: Side) -> tuple[Side, tuple[str, ...]]:
+    def _clients(self, family: Family, server: Side) -> Iterator[tuple[Side, tuple[str, ...]]]:
+        """Yield where the client could be, and what is assumed then."""
         outside = self._default(family)
         if outside is not None and server.interface != outside.interface:
             stranger = self._abroad(family, _CLIENT)
-            return self._side(family, self._hop(stranger), stranger), ()
-        for link in self._inhabited(family):
-            if link.name != server.interface and self._may_begin(link.name):
-                return self._neighbour(family, link, server), ()
-        for link in self._inhabited(family):
-            if link.name == server.interface:
-                words = f"{link.name} is the only interface: client and server are both beyond it"
-                return self._neighbour(family, link, server), (words,)
-        raise NoWay(f"no interface has a {family} address that a client could be beside")
+            yield self._side(family, self._hop(stranger), stranger), ()
+        links = [each for each in self._inhabited(family) if self._may_begin(each.name)]
+        others = [each for each in links if each.name != server.interface]
+        for link in others:
+            with suppress(NoWay):
+                yield self._neighbour(family, link, server), ()
+        if not others and links:
+            words = f"{links[0].name} is the only interface: client and server are both beyond it"
+            yield self._neighbour(family, links[0], server), (words,)
 
     def _neighbour(self, family: Family, link: Link, server: Side | None = None) -> Side:
         """Return a client beside *link* itself."""

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -10,8 +10,8 @@ from ctherd.errors import CtherdError
 from ctherd.model.evidence import Circumstances, Evidence, Proof, Result
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.verify import probe
-from ctherd.verify.copy.interfaces import read_links
-from ctherd.verify.copy.router import copied
+from ctherd.verify.copy.interfaces import Link, read_links
+from ctherd.verify.copy.router import Copy, copied
 from ctherd.verify.flows.catalog import FLOWS, OWN_SOCKETS
 from ctherd.verify.flows.way import NoFlow
 from ctherd.verify.look import Seen, look
@@ -90,7 +90,11 @@ class Verifier:
         links = read_links(netns_fd)
         sides, untold = _sides(Map(netns_fd, links, target.scope), wanted)
         used = {
-            each.interface for way in sides.values() if way for each in (way.client, way.server)
+            side.interface
+            for ways in sides.values()
+            for each in ways
+            if each is not None
+            for side in (each.client, each.server)
         }
         told: dict[Question, probe.Seen] = {}
         with copied(netns_fd, links, used, target.scope) as copy:
@@ -98,12 +102,12 @@ class Verifier:
             if look(self.directory, target).circumstances != seen.circumstances:
                 missing = (*missing, "the ruleset changed while it was copied")
             give_up_s = time.monotonic() + _PATIENCE_S
-            for question, way in sides.items():
+            for question, ways in sides.items():
                 if time.monotonic() > give_up_s:
                     untold[question] = "not probed, as others took too long: verify it alone"
                     continue
                 try:
-                    told[question] = probe.probe(copy, way, question, links)
+                    told[question] = _first_that_passes(copy, ways, question, links)
                 except NoFlow as error:
                     untold[question] = str(error)
         return Probed(told, untold, missing)
@@ -175,23 +179,39 @@ class Probed:
     missing: tuple[str, ...] = ()
 
 
+def _first_that_passes(
+    copy: Copy, ways: Sequence[Sides | None], question: Question, links: list[Link]
+) -> probe.Seen:
+    """Send the probe by each of *ways* in turn, until it comes through.
+
+    Raises: NoFlow, as for the first.
+    """
+    stopped: list[NoFlow] = []
+    for way in ways:
+        try:
+            return probe.probe(copy, way, question, links)
+        except NoFlow as error:
+            stopped.append(error)
+    raise stopped[0]
+
+
 def _sides(
     plan: Map, wanted: list[Question]
-) -> tuple[dict[Question, Sides | None], dict[Question, str]]:
-    """Choose the way of each probe; say of which there is none, and why."""
-    chosen: dict[Question, Sides | None] = {}
+) -> tuple[dict[Question, Sequence[Sides | None]], dict[Question, str]]:
+    """Choose the ways of each probe; say of which there is none, and why."""
+    chosen: dict[Question, Sequence[Sides | None]] = {}
     untold: dict[Question, str] = {}
     # The router is asked for routes once for all questions that are alike.
-    sides = cache(plan.sides)
+    ways = cache(plan.ways)
     for question in wanted:
         helper = question.key.helper
         if helper not in FLOWS:
             untold[question] = f"there is no probe for helper {helper}"
         elif helper in OWN_SOCKETS:
-            chosen[question] = None
+            chosen[question] = (None,)
         else:
             try:
-                chosen[question] = sides(question.family, question.destinations)
+                chosen[question] = ways(question.family, question.destinations)
             except NoWay as error:
                 untold[question] = f"no probe could be sent: {error}"
     return chosen, untold
