@@ -159,6 +159,21 @@ def unspeakable(router: Namespace) -> None:
         assert Dialogue(transport, "").commit([rule], None) == []
 
 
+def test_a_guarded_table_of_others_is_copied(nft_edge: Verified, topology: Topology) -> None:
+    """Of whose flags nft 1.0.6 makes something that neither it nor JSON can read."""
+    nft_edge.apply(FTP)
+    with topology.router.inside():
+        transport = NetlinkSocket()
+    guard = nft.TableFlag.OWNER | nft.TableFlag.PERSIST
+    with closing(transport):
+        made = nft.new_table("theirs", guard, "", exclusive=True)
+        assert Dialogue(transport, "").commit([made], None) == []
+    topology.router.nft("add chain inet theirs c { type filter hook forward priority 1; }")
+    topology.router.nft("add rule inet theirs c tcp dport { 80, 443 } drop")
+    found = nft_edge.verify()["ftp", "ipv4"]
+    assert (found["result"], found["proof"], found["missing"]) == ("proven", "probe", [])
+
+
 def test_an_ipset_is_copied(nft_edge: Verified, topology: Topology) -> None:
     """With the elements by which it decides: who is in it, does not come through the copy."""
     nft_edge.apply(FTP)

@@ -16,8 +16,8 @@ from ctherd.netlink.dialogue import Dialogue
 from ctherd.process import Completed
 from ctherd.verify.copy.missing import Missing
 
-# A table that its owner guards would go with the program that loads it.
-_OWNED: Final = re.compile(r"^\s*flags [^\n]*\bowner\b[^\n]*\n", re.MULTILINE)
+# Those of a table stand one tab in, those of its sets two.
+_FLAGS: Final = re.compile(r"^\tflags ([^\n]*)\n", re.MULTILINE)
 _IN_ORDER: Final = (
     "table",
     "counter",
@@ -60,11 +60,23 @@ def copy_table(from_fd: int, to_fd: int, table: Table, missing: Missing) -> None
 def _copy(from_fd: int, to_fd: int, table: Table, missing: Missing) -> None:
     listed = process.run(["nft", "-s", "list", "table", *table], netns_fd=from_fd).stdout
     pieces = _pieces(from_fd, table)
-    whole = not any(map(_opaque, pieces))
-    if whole and not _load(to_fd, ["nft", "-f", "-"], _OWNED.sub("", listed)).returncode:
-        return
+    if not any(map(_opaque, pieces)):
+        said = _FLAGS.sub(_flags, listed)
+        if not _load(to_fd, ["nft", "-f", "-"], said).returncode:
+            return
+        if not pieces:
+            raise ValueError("nft can neither load nor take apart what it lists of it")
     for piece in pieces:
         _copy_piece(to_fd, piece, missing)
+
+
+def _flags(found: re.Match[str]) -> str:
+    """Return the flags that a table has in the copy.
+
+    One that its owner guards would go with the program that loads it; and flags that nft does not
+    know, such as ``persist`` in 1.0.6, it lists as something that it cannot read.
+    """
+    return "\tflags dormant\n" if "dormant" in found[1] else ""
 
 
 def _load(to_fd: int, argv: list[str], said: str) -> Completed:
@@ -72,9 +84,15 @@ def _load(to_fd: int, argv: list[str], said: str) -> Completed:
 
 
 def _pieces(from_fd: int, table: Table) -> list[dict[str, Any]]:
-    """Return what is in *table*, piece by piece, in an order in which it can be made."""
+    """Return what is in *table*, piece by piece, in an order in which it can be made.
+
+    Nothing if nft makes half a JSON of it, as it does of flags that it does not know.
+    """
     said = process.run(["nft", "-j", "-s", "list", "table", *table], netns_fd=from_fd).stdout
-    found = [each for each in json.loads(said)["nftables"] if "metainfo" not in each]
+    try:
+        found = [each for each in json.loads(said)["nftables"] if "metainfo" not in each]
+    except ValueError:
+        return []
     return sorted(found, key=lambda each: _rank(next(iter(each))))
 
 
