@@ -104,6 +104,14 @@ def test_the_agent_has_no_privileges_and_its_daemon_has_three(
     assert until(lambda: not ports(router)), agent.log
 
 
+def test_the_daemon_need_not_be_root(agent: AgentProcess, router: str) -> None:
+    """Its capabilities are all that it needs, where no program has to be run."""
+    agent.start(privsep=f"user = {UID - 1}\ngroup = {UID - 1}")
+    enforced(agent, router, row())
+    assert os.stat(f"/proc/{agent.daemon()}").st_uid == UID - 1
+    assert capabilities(agent.daemon()) == _CAPABILITIES
+
+
 def test_a_batch_of_routers_costs_a_few_calls_whatever_its_size(
     agent: AgentProcess, routers: Callable[[int], dict[str, str]]
 ) -> None:

@@ -33,6 +33,13 @@ def test_the_sample_is_what_the_generator_prints(tmp_path: Path) -> None:
     assert fresh.read_text() == (SHIPPED / "ctherd.conf.sample").read_text()
 
 
+def test_the_documentation_shows_the_sample() -> None:
+    """Whoever reads docs/neutron.md sees every option as it is."""
+    sample = (SHIPPED / "ctherd.conf.sample").read_text()
+    section = sample[sample.index("[ctherd]") :].rstrip()
+    assert section in (ROOT / "docs/neutron.md").read_text()
+
+
 def test_the_entry_points_are_there() -> None:
     """Neutron finds the extension by its name, and loads it without a process of its own."""
     (found,) = entry_points(group="neutron.agent.l3.extensions", name="ctherd")

@@ -36,7 +36,7 @@ OPTIONS: Final[Sequence[cfg.Opt]] = (
         "own_table",
         default=True,
         help="Have the kernel refuse changes of our table by anybody else, where it can (nftables, "
-        "Linux 5.12). Our table is guarded for as long as the privileged daemon lives.",
+        "Linux 6.9). Our table is guarded for as long as the privileged daemon lives.",
     ),
     cfg.StrOpt(
         "state_dir",
