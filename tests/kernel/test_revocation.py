@@ -25,6 +25,7 @@ TFTP: dict[str, Any] = {"helper": "tftp", "protocol": "udp", "port": 69}
 
 ELSEWHERE = "203.0.113.99"
 
+DATAPLANES = ["nftables", "iptables-nft", "iptables-legacy"]
 FAMILIES = pytest.mark.parametrize("family", list(Family))
 
 
@@ -57,9 +58,14 @@ def declare(host: Host, netns: Namespace, *helpers: dict[str, Any]) -> None:
 def apply(host: Host, netns: Namespace, *helpers: dict[str, Any]) -> dict[str, Any]:
     """Make this the desired state of *netns*; return what the answer says of it."""
     declare(host, netns, *helpers)
-    answer = json.loads(host.ctherd("apply", "-f", str(host.command.herd), "-o", "json"))
-    (router,) = answer["routers"]
-    return dict(router)
+    (router,) = answered(host)
+    return router
+
+
+def answered(host: Host, expect: int = 0) -> list[dict[str, Any]]:
+    """Apply the herd file; return what the answer says of its routers."""
+    said = host.ctherd("apply", "-f", str(host.command.herd), "-o", "json", expect=expect)
+    return list(json.loads(said)["routers"])
 
 
 def revoked(router: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +161,7 @@ def _received(data: socket.socket) -> int:
     return size
 
 
-@pytest.mark.parametrize("dataplane", ["iptables-nft", "iptables-legacy"])
+@pytest.mark.parametrize("dataplane", DATAPLANES[1:])
 @FAMILIES
 def test_it_is_the_same_with_iptables(
     lab: Lab, host: Host, router: Namespace, dataplane: str, family: Family
@@ -189,33 +195,82 @@ def test_it_is_the_same_with_iptables(
 
 
 @contextmanager
-def configured(host: Host, line: str) -> Iterator[None]:
-    """Have one more line at the head of the configuration."""
+def configured(host: Host, line: str, policy: str = "") -> Iterator[None]:
+    """Have one more line at the head of the configuration, and one in its policy."""
     config = host.command.directory / "ctherd.toml"
     before = config.read_text()
-    config.write_text(f"{line}\n{before}")
+    config.write_text(f"{line}\n{before}".replace("kill = []", policy or "kill = []"))
     try:
         yield
     finally:
         config.write_text(before)
 
 
-@FAMILIES
-def test_the_kill_switch(lab: Lab, host: Host, router: Namespace, family: Family) -> None:
-    """A helper that the policy withdraws is taken from live flows, as if it was not declared."""
-    apply(host, router, FTP, TFTP)
-    with control(lab, family) as ftp:
-        passive(ftp, family)
-        assert witnessed(router) == (1, 1)
-        host.command.configure(kill=["ftp"])
-        declare(host, router, FTP, TFTP)
-        answer = host.ctherd("apply", "-f", str(host.command.herd), "-o", "json", expect=1)
-        (told,) = json.loads(answer)["routers"]
-        assert [each["rule"] for each in told["denied"]] == ["kill"]
-        settled = revoked(told)
-        assert (settled["flows"], settled["expectations"]) == (1, 1)
+CAUSES = {
+    "another port": ([OTHER_FTP, TFTP], ""),
+    "another helper": ([FTP | {"helper": "sane"}, TFTP], ""),
+    "not allowed": ([FTP, TFTP], 'allowed_helpers = ["tftp"]'),
+    "kill switch": ([FTP, TFTP], 'kill = ["ftp"]'),
+}
+
+
+@pytest.mark.parametrize("dataplane", DATAPLANES)
+@pytest.mark.parametrize("cause", CAUSES)
+def test_whatever_takes_it_away(
+    lab: Lab, host: Host, router: Namespace, cause: str, dataplane: str
+) -> None:
+    """Moved, or denied by the policy: live flows lose it, as if it was not declared."""
+    helpers, policy = CAUSES[cause]
+    chosen = f'dataplane = "{dataplane}"'
+    with configured(host, chosen):
+        apply(host, router, FTP, TFTP)
+    with flows_of_both_families(lab, router), configured(host, chosen, policy):
+        declare(host, router, *helpers)
+        (told,) = answered(host, expect=1 if policy else 0)
+        assert [each["rule"] for each in told["denied"]] == ([policy.split()[0]] if policy else [])
+        assert is_taken_from_both(told)
+
+
+@pytest.mark.parametrize("dataplane", DATAPLANES)
+def test_a_router_that_leaves(lab: Lab, host: Host, router: Namespace, dataplane: str) -> None:
+    """Its namespace goes on without helpers, for live flows as well."""
+    with configured(host, f'dataplane = "{dataplane}"'):
+        apply(host, router, FTP)
+        with flows_of_both_families(lab, router):
+            host.command.herd.write_text('{"version": 1, "routers": []}')
+            (told,) = answered(host)
+            assert is_taken_from_both(told)
+
+
+@contextmanager
+def flows_of_both_families(lab: Lab, router: Namespace) -> Iterator[None]:
+    """Have a flow and an expectation of each, and none in the end; the connections must live."""
+    with control(lab, Family.IPV4) as ftp4, control(lab, Family.IPV6) as ftp6:
+        passive(ftp4, Family.IPV4)
+        passive(ftp6, Family.IPV6)
+        assert witnessed(router) == (2, 2)
+        yield
         assert witnessed(router) == (0, 0)
-        assert ftp.sendcmd("NOOP").startswith("200")
+        assert ftp4.sendcmd("NOOP").startswith("200")
+        assert ftp6.sendcmd("NOOP").startswith("200")
+
+
+def is_taken_from_both(told: dict[str, Any]) -> bool:
+    settled = revoked(told)
+    told_of = (settled["flows"], settled["expectations"], settled["left"])
+    return (settled["action"], told_of) == ("detach", (2, 2, 0))
+
+
+@FAMILIES
+def test_what_is_left_to_its_flows(lab: Lab, host: Host, router: Namespace, family: Family) -> None:
+    """Declared with `leave`, a helper that goes stays with those that have it, and serves them."""
+    apply(host, router, FTP | {"on_revoke": "leave"}, TFTP)
+    with control(lab, family) as ftp:
+        place = passive(ftp, family)
+        assert apply(host, router, TFTP)["revoked"] == []
+        assert witnessed(router) == (1, 1)
+        connect(lab, place).close()
+        connect(lab, passive(ftp, family)).close()
 
 
 def test_only_the_destinations_that_went(lab: Lab, host: Host, router: Namespace) -> None:
