@@ -89,9 +89,11 @@ def test_keys_rotate_while_no_server_runs(site: Site, netns: Namespace) -> None:
         assert assigned(netns.name) == {21, 69}
 
 
-def test_the_signing_key_is_not_retired(site: Site) -> None:
-    """The error says what to do first."""
-    with site.up():
+def test_the_signing_key_is_not_retired(site: Site, netns: Namespace) -> None:
+    """The error says what to do first, also where documents bear its signature."""
+    with site.up(), site.client() as client:
+        site.router(client, netns.name, FTP)
+        assert becomes(lambda: assigned(netns.name) == {21})
         (only,) = keys(site)
         assert "ctherd key rotate" in site.ctherd("key", "retire", only, expect=1)
         assert "no key" in site.ctherd("key", "retire", "0" * 16, expect=1)

@@ -63,8 +63,10 @@ def retire(directory: Path, key: KeyId, *, anyway: bool = False) -> tuple[KeyRin
 
 
 async def _retire(directory: Path, key: KeyId, *, anyway: bool) -> tuple[KeyRing, bool]:
+    ring = load_ring(directory / KEY_FILE)
+    ring.retire(key)  # What the key itself forbids is told before what else stands in the way.
     if not anyway and (directory / STORE_FILE).exists():
-        signing = load_ring(directory / KEY_FILE).signing.id
+        signing = ring.signing.id
         if behind := await _ignorant_of(signing, directory / STORE_FILE):
             raise HostsLeftBehind(
                 f"{len(behind)} hosts do not know key {signing}, which signs now: {behind[0]} …",
