@@ -81,7 +81,7 @@ def _evidence_lines(router: dict[str, Any]) -> Any:
         for found in each["evidence"].values()
         for words in found["missing"]
     ]
-    yield from (f"evidence is partial, the copy lacked: {each}" for each in dict.fromkeys(missing))
+    yield from (f"evidence is partial: {each}" for each in dict.fromkeys(missing))
 
 
 def _risk_cell(risk: dict[str, Any] | None) -> str:

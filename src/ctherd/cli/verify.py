@@ -50,6 +50,6 @@ def _print(answer: dict[str, Any]) -> None:
             result = click.style(f"{each['result']:7}", fg=_COLOURS[each["result"]])
             click.echo(f"  {result} {place}, {_PROOFS[each['proof']]}: {each['words']}")
         for words in dict.fromkeys(w for each in router["evidence"] for w in each["missing"]):
-            click.echo(f"  {click.style('partial', fg='yellow')} the copy lacks: {words}")
+            click.echo(f"  {click.style('partial', fg='yellow')} {words}")
         if not router["evidence"]:
             click.echo("  nothing is assigned")
