@@ -11,7 +11,7 @@ from ctherd.dataplane.iptables.variant import Variant
 from ctherd.lab.cleanup import namespaces
 from ctherd.lab.namespace import NETNS_DIR, Namespace
 from ctherd.model.document import NetnsName
-from ctherd.model.safe_scope import WIDE
+from ctherd.model.safe_scope import WIDE, SafeScope
 from ctherd.netlink.dialogue import Dialogue
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.testing.kernel import FakeKernel
@@ -29,6 +29,7 @@ NFT_WORLDS = [
 ]
 GUARDED_WORLDS = ["scripted, guarded", pytest.param("real, guarded", marks=_ROOT)]
 IPTABLES_WORLDS = [pytest.param(each.value, marks=_ROOT) for each in Variant]
+NARROWED_WORLDS = [pytest.param(f"{each.value} and narrowed", marks=_ROOT) for each in Variant]
 
 
 @pytest.fixture
@@ -50,14 +51,14 @@ def netns_dialogue(netns: Namespace) -> Iterator[Dialogue]:
 # -- the contract, over every dataplane ------------------------------------------------------------
 
 
-@pytest.fixture(params=[*NFT_WORLDS, *IPTABLES_WORLDS])
+@pytest.fixture(params=[*NFT_WORLDS, *IPTABLES_WORLDS, *NARROWED_WORLDS])
 def unguarded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Router]:
     """A router whose place anybody may change."""
     with ExitStack() as stack:
         yield make_router(_world(request.param, stack, tmp_path), own_table=False)
 
 
-@pytest.fixture(params=[*NFT_WORLDS, *GUARDED_WORLDS, *IPTABLES_WORLDS])
+@pytest.fixture(params=[*NFT_WORLDS, *GUARDED_WORLDS, *IPTABLES_WORLDS, *NARROWED_WORLDS])
 def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Router]:
     """The same, and one whose place the kernel guards, where it can."""
     with ExitStack() as stack:
@@ -66,9 +67,11 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Router]:
 
 
 def _world(kind: str, stack: ExitStack, directory: Path) -> World:
-    if kind not in list(Variant):
+    variant, _, narrowed = kind.partition(" and ")
+    if variant not in list(Variant):
         return _nft_world(kind, stack)
-    return _iptables_world(Variant(kind), stack, directory)
+    scope = NARROW if narrowed else WIDE
+    return _iptables_world(Variant(variant), stack, directory, scope)
 
 
 # -- one of them -----------------------------------------------------------------------------------
@@ -112,11 +115,14 @@ def _nft_world(kind: str, stack: ExitStack) -> NftWorld:
     return NftWorld(NetnsDirectory(NETNS_DIR), netns, stack, scope)
 
 
-def _iptables_world(variant: Variant, stack: ExitStack, directory: Path) -> IptablesWorld:
+def _iptables_world(
+    variant: Variant, stack: ExitStack, directory: Path, scope: SafeScope = WIDE
+) -> IptablesWorld:
     netns = _fresh_name()
     stack.enter_context(namespaces([netns]))
     lock = directory / "xtables.lock"
-    return IptablesWorld(NetnsDirectory(NETNS_DIR), variant, netns, stack, lock)
+    directory_of_netns = NetnsDirectory(NETNS_DIR)
+    return IptablesWorld(directory_of_netns, variant, netns, stack, lock, scope=scope)
 
 
 def _fresh_name() -> NetnsName:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctherd import process
-from ctherd.dataplane.iptables import names, side
+from ctherd.dataplane.iptables import names, narrowing, side
 from ctherd.dataplane.iptables import rule as rules
 from ctherd.dataplane.iptables.dataplane import IptablesDataplane
 from ctherd.dataplane.iptables.lock import XtablesLock
@@ -18,6 +18,7 @@ from ctherd.model.assignment import AssignmentKey
 from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Tag
+from ctherd.model.safe_scope import WIDE, SafeScope
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.netns.enter import entered
 from tests.dataplane.contract import FTP, FTP_2121, OTHER_TAG, TAG, TFTP
@@ -34,9 +35,12 @@ class IptablesWorld:
     lock: Path
     tag: Tag = TAG
     counted: bool = False
+    scope: SafeScope = WIDE
 
     def dataplane(self, *, own_table: bool) -> IptablesDataplane:
-        return IptablesDataplane(self.directory, self.variant, lock=XtablesLock(self.lock))
+        made = IptablesDataplane(self.directory, self.variant, lock=XtablesLock(self.lock))
+        made.narrow(self.scope)
+        return made
 
     @property
     def names(self) -> names.Names:
@@ -47,14 +51,14 @@ class IptablesWorld:
         """The programs as the dataplane runs them."""
         return Programs(self.variant, XtablesLock(self.lock).environment)
 
-    def stranger(self, family: Family, *words: str) -> None:
-        """Let somebody else run iptables on the raw table."""
-        self._run([self.variant.program(family), "-w", "5", "-t", "raw", *words])
+    def stranger(self, family: Family, *words: str, table: str = "raw") -> None:
+        """Let somebody else run iptables on a table."""
+        self._run([self.variant.program(family), "-w", "5", "-t", table, *words])
 
-    def both(self, *words: str) -> None:
+    def both(self, *words: str, table: str = "raw") -> None:
         """The same for both families."""
         for family in Family:
-            self.stranger(family, *words)
+            self.stranger(family, *words, table=table)
 
     def restore(self, family: Family, text: str) -> None:
         """Let somebody else load rules, of any table."""
@@ -121,7 +125,7 @@ class IptablesWorld:
     @property
     def vandalism(self) -> Mapping[str, Callable[[], None]]:
         chain, v4, v6 = self.names.chain, Family.IPV4, Family.IPV6
-        jump = side.jump(self.names).split()
+        jump = self.jump("PREROUTING")
         newline = f"x\n-A {chain} -p tcp -m tcp --dport 99 -j CT --helper ftp"
         return {
             "a rule": lambda: self.stranger(v4, "-A", chain, "-p", "tcp", "-j", "ACCEPT"),
@@ -146,14 +150,37 @@ class IptablesWorld:
                 "-A", chain, "-m", "comment", "--comment", "a \"b\" 'c' \\d $(e) `f`"
             ),
             "a jump twice": lambda: self.both("-I", "PREROUTING", *jump),
-            "a jump that is gone": lambda: self.stranger(v6, "-D", "OUTPUT", *jump),
+            "a jump that is gone": lambda: self.stranger(v6, "-D", "OUTPUT", *self.jump("OUTPUT")),
             "a jump behind an end": lambda: self.both("-I", "OUTPUT", "-j", "ACCEPT"),
             "an empty chain": lambda: self.both("-F", chain),
             "everything flushed": lambda: self.both("-F"),
+            **(self._vandalism_of_what_narrows() if self.scope != WIDE else {}),
         }
 
+    def _vandalism_of_what_narrows(self) -> Mapping[str, Callable[[], None]]:
+        chain, entry = self.names.chain, narrowing.entry_of(self.names)
+        direct = side.jump(self.names).split()
+        forward = ["-I", "FORWARD", "-p", "tcp", "-j", "ACCEPT"]
+        return {
+            "a way past what narrows": lambda: self.both("-I", "PREROUTING", *direct),
+            "a hole in what narrows": lambda: self.both("-I", entry, *direct),
+            "what narrows flushed": lambda: self.both("-F", entry),
+            "related: flushed": lambda: self.both("-F", chain, table="security"),
+            "related: everything flushed": lambda: self.both("-F", table="security"),
+            "related: a hole": lambda: self.both("-I", chain, "-j", "RETURN", table="security"),
+            "related: before us": lambda: self.both(*forward, table="security"),
+            "related: a jump that is gone": lambda: self.stranger(
+                Family.IPV6, "-D", "INPUT", *direct, table="security"
+            ),
+        }
+
+    def jump(self, base: str) -> list[str]:
+        """The words of our jump from a base chain."""
+        narrowed = base == "PREROUTING" and self.scope.narrows_assignment
+        return (side.entry_jump if narrowed else side.jump)(self.names).split()
+
     def unhook(self, hook: str) -> None:
-        self.both("-D", hook.upper(), *side.jump(self.names).split())
+        self.both("-D", hook.upper(), *self.jump(hook.upper()))
 
     def take_out(self, key: AssignmentKey) -> None:
         self.both("-D", self.names.chain, *self.rule(key))
@@ -163,6 +190,14 @@ class IptablesWorld:
 
     def destroy(self) -> None:
         for base in ("PREROUTING", "OUTPUT"):
-            self.both("-D", base, *side.jump(self.names).split())
+            self.both("-D", base, *self.jump(base))
+        if self.scope.narrows_assignment:
+            self.both("-F", narrowing.entry_of(self.names))
+            self.both("-X", narrowing.entry_of(self.names))
+        if self.scope.related:
+            for base in narrowing.HOOKS:
+                self.both("-D", base, *side.jump(self.names).split(), table="security")
+            self.both("-F", self.names.chain, table="security")
+            self.both("-X", self.names.chain, table="security")
         self.both("-F", self.names.chain)
         self.both("-X", self.names.chain)

@@ -16,6 +16,7 @@ from tests.kernel.host import Host, becomes
 from tests.kernel.test_revocation import FTP, TFTP, apply, connect, control, passive, witnessed
 
 FAMILIES = pytest.mark.parametrize("family", list(Family))
+DATAPLANES = pytest.mark.usefixtures("dataplane")
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,14 @@ def lab() -> Iterator[Lab]:
         services.ftp(net.server, served),
     ):
         yield Lab(net, served)
+
+
+@pytest.fixture(params=["nftables", "iptables-nft", "iptables-legacy"])
+def dataplane(request: pytest.FixtureRequest, host: Host) -> str:
+    """What makes assignments true, and narrows them."""
+    config = host.command.directory / "ctherd.toml"
+    config.write_text(f'dataplane = "{request.param}"\n{config.read_text()}')
+    return str(request.param)
 
 
 @pytest.fixture
@@ -65,6 +74,7 @@ def foreign_helper(router: Namespace) -> Iterator[None]:
             router.run([program, "-D", *rule])
 
 
+@DATAPLANES
 @FAMILIES
 def test_what_an_assigned_helper_lets_in_passes(
     lab: Lab, host: Host, router: Namespace, family: Family
@@ -79,6 +89,7 @@ def test_what_an_assigned_helper_lets_in_passes(
     assert sum(found.values()) == 1
 
 
+@DATAPLANES
 @FAMILIES
 def test_what_goes_to_a_low_port_is_dropped(
     lab: Lab, host: Host, router: Namespace, family: Family
@@ -111,6 +122,7 @@ def test_what_another_helper_lets_in_is_dropped(
             connect(lab, passive(ftp, family)).close()
 
 
+@DATAPLANES
 def test_errors_about_connections_are_not_helpers(lab: Lab, host: Host, router: Namespace) -> None:
     """ICMP errors are related as well, and have nothing to do with any of this."""
     narrow(host, "related = true")
@@ -126,6 +138,7 @@ def test_errors_about_connections_are_not_helpers(lab: Lab, host: Host, router: 
     lab.net.install_firewall()
 
 
+@DATAPLANES
 @FAMILIES
 @pytest.mark.parametrize(
     ("lines", "words"),
@@ -150,6 +163,7 @@ def test_no_helper_from_an_interface(
         assert witnessed(router) == (1, 0)
 
 
+@DATAPLANES
 @FAMILIES
 @pytest.mark.parametrize("how", ["strict", "loose"])
 def test_no_helper_for_spoofed_packets(
@@ -226,12 +240,68 @@ def test_the_agent_narrows_without_a_restart(lab: Lab, host: Host, router: Names
         assert becomes(lambda: "related_forward" not in rules())
 
 
-def test_iptables_cannot_narrow(lab: Lab, host: Host, router: Namespace) -> None:
-    """It is refused, instead of being left out silently."""
-    apply(host, router)
+@FAMILIES
+@DATAPLANES
+def test_what_a_stranger_lets_in_is_dropped(
+    lab: Lab, host: Host, router: Namespace, family: Family
+) -> None:
+    """A foreign rule gives ftp at another port, with nf_tables: nothing that it lets in passes."""
     narrow(host, "related = true")
+    apply(host, router, TFTP)
+    router.nft(
+        'table inet strange { ct helper f { type "ftp" protocol tcp; }\n'
+        "chain c { type filter hook prerouting priority -150;\n"
+        'tcp dport 21 ct helper set "f"\n}\n}'
+    )
+    try:
+        with control(lab, family) as ftp:
+            assert witnessed(router) == (1, 0)
+            with pytest.raises(OSError):
+                connect(lab, passive(ftp, family))
+        assert counted(host)["dropped: let in by a helper that is not assigned here"] >= 1
+        apply(host, router, TFTP, FTP)
+        with control(lab, family) as ftp:
+            connect(lab, passive(ftp, family)).close()
+    finally:
+        router.run(["nft", "delete", "table", "inet", "strange"])
+
+
+@pytest.mark.parametrize("dataplane", ["iptables-nft", "iptables-legacy"], indirect=True)
+def test_nothing_is_left_when_nothing_is_assigned_or_narrowed(
+    lab: Lab, host: Host, router: Namespace, dataplane: str
+) -> None:
+    """Chains of ours go with what they narrow; so they do when the scope is wide again."""
+    variant = dataplane.removeprefix("iptables-")
+
+    def listed(table: str) -> str:
+        saves = (f"iptables-{variant}-save", f"ip6tables-{variant}-save")
+        return "".join(router.run([each, "-t", table]).stdout for each in saves)
+
+    everything = ("related = true", 'anti_spoofing = "strict"', 'not_from = ["qg-*"]')
+    for undo in ("apply", "widen", "uninstall"):
+        narrow(host, *everything)
+        apply(host, router, FTP)
+        assert listed("raw").count("-m rpfilter --invert") == 2
+        assert listed("security").count("-j DROP") == 4
+        if undo == "apply":
+            apply(host, router)
+        elif undo == "widen":
+            narrow(host)
+            apply(host, router, FTP)
+            assert listed("raw").count("-j CT") == 2
+        else:
+            host.ctherd("uninstall", "--yes")
+        assert "ctherd" not in listed("security")
+        assert "rpfilter" not in listed("raw")
+        assert ("ctherd" in listed("raw")) is (undo == "widen")
+
+
+def test_iptables_cannot_name_every_interface(lab: Lab, host: Host, router: Namespace) -> None:
+    """One that it would take for something else is refused, instead of being left out silently."""
+    apply(host, router)
+    narrow(host, 'not_from = ["wan+"]')
     config = host.command.directory / "ctherd.toml"
     config.write_text('dataplane = "iptables-nft"\n' + config.read_text())
     said = host.ctherd("plan", "-f", str(host.command.herd), expect=1)
-    assert "narrowed by the nftables dataplane only" in said
+    assert "cannot name the interface 'wan+'" in said
     config.write_text(config.read_text().replace('dataplane = "iptables-nft"\n', ""))

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from ctherd.dataplane.iptables.names import Names
+from ctherd.dataplane.iptables.narrowing import entry_of
 from ctherd.dataplane.iptables.rule import Rule, render
-from ctherd.dataplane.iptables.side import Side, jump
-from ctherd.dataplane.iptables.variant import BASES, TABLE
+from ctherd.dataplane.iptables.side import Side, entry_jump, jump
+from ctherd.dataplane.iptables.variant import BASES, PREROUTING, TABLE
 from ctherd.errors import LocalProtocolError
 
 _FIRST_LINE: Final = 2
 _LONGEST: Final = 4096  # iptables-restore takes what is beyond 10 KB of a line for another line
-_READ_BACK: Final = f"*{TABLE}\n-S\nCOMMIT\n"
 
 
 class Line(NamedTuple):
@@ -37,7 +37,9 @@ def difference(
     return [
         *_chain(side, names, rebuild=rebuild),
         *_rules(side, wanted, names, rebuild=rebuild),
+        *_entry(side, names),
         *_jumps(side, names),
+        *_detours(side, names),
     ]
 
 
@@ -64,6 +66,30 @@ def _rules(side: Side, wanted: Counter[Rule], names: Names, *, rebuild: bool) ->
         yield Line(f"-D {names.chain} {text}")
 
 
+def _entry(side: Side, names: Names) -> Iterator[Line]:
+    """Yield what makes the chain that stands before ours, where it is not as planned."""
+    if side.entry_wanted is None or side.entry == side.entry_wanted:
+        return
+    entry = entry_of(names)
+    yield Line(f"-N {entry}" if side.entry is None else f"-F {entry}")
+    yield from (Line(f"-A {entry} {text}") for text in side.entry_wanted)
+
+
+def _detours(side: Side, names: Names) -> Iterator[Line]:
+    """Yield what takes away the other way to our chain, and what stood there."""
+    narrowed = side.entry_wanted is not None
+    other = jump(names) if narrowed else entry_jump(names)
+    yield from [Line(f"-D {PREROUTING} {other}")] * side.detours.jumps
+    if not narrowed and side.entry is not None:
+        yield Line(f"-F {entry_of(names)}")
+        yield Line(f"-X {entry_of(names)}")
+
+
+def _jump_from(base: str, side: Side, names: Names) -> str:
+    narrowed = base == PREROUTING and side.entry_wanted is not None
+    return entry_jump(names) if narrowed else jump(names)
+
+
 def _jumps(side: Side, names: Names) -> Iterator[Line]:
     """Yield what makes each base chain jump to ours once, where packets come by.
 
@@ -74,23 +100,28 @@ def _jumps(side: Side, names: Names) -> Iterator[Line]:
     for name in BASES:
         base = side.base(name)
         keep = min(base.jumps, 1) if base.reached else 0
+        ours = _jump_from(name, side, names)
         for _ in range(base.jumps - keep):
-            yield Line(f"-D {name} {jump(names)}")
+            yield Line(f"-D {name} {ours}")
         if not keep:
-            yield Line(f"{'-I' if base.ends else '-A'} {name} {jump(names)}")
+            yield Line(f"{'-I' if base.ends else '-A'} {name} {ours}")
 
 
 def _removal(side: Side, names: Names) -> Iterator[Line]:
     for name in BASES:
         for _ in range(side.base(name).jumps):
-            yield Line(f"-D {name} {jump(names)}")
+            yield Line(f"-D {name} {_jump_from(name, side, names)}")
+    yield from _detours(side, names)
+    if side.entry is not None and side.entry_wanted is not None:
+        yield Line(f"-F {entry_of(names)}")
+        yield Line(f"-X {entry_of(names)}")
     if side.present:
         yield Line(f"-F {names.chain}")
     if side.present and not side.users:
         yield Line(f"-X {names.chain}")
 
 
-def restore_input(lines: Sequence[Line]) -> str:
+def restore_input(lines: Sequence[Line], table: str = TABLE) -> str:
     """Return what iptables-restore is given: *lines* in one transaction, then a read back.
 
     Raises: LocalProtocolError for a line that would be two.
@@ -98,7 +129,8 @@ def restore_input(lines: Sequence[Line]) -> str:
     for line in lines:
         if not _is_one_line(line.text):
             raise LocalProtocolError(f"{line.text!r} is no single line")
-    return "\n".join([f"*{TABLE}", *(line.text for line in lines), "COMMIT", _READ_BACK])
+    read_back = f"*{table}\n-S\nCOMMIT\n"
+    return "\n".join([f"*{table}", *(line.text for line in lines), "COMMIT", read_back])
 
 
 def _is_one_line(text: str) -> bool:

@@ -15,10 +15,10 @@ from typing import Final
 from ctherd.dataplane.iptables import kernel as kernels
 from ctherd.dataplane.iptables import rule
 from ctherd.dataplane.iptables.change import Line, difference, needs_rebuild
+from ctherd.dataplane.iptables.guarding import guard
 from ctherd.dataplane.iptables.kernel import Kernel
 from ctherd.dataplane.iptables.listing import Listing
 from ctherd.dataplane.iptables.names import Names, names_of
-from ctherd.dataplane.iptables.observe import contents
 from ctherd.dataplane.iptables.place import Place
 from ctherd.dataplane.iptables.programs import Complaint
 from ctherd.dataplane.iptables.refusals import clashes, culprits
@@ -94,6 +94,8 @@ class Commit:
                 raise unfinished[family]
         if self._errors and all(side.empty for side in self._place.sides.values()):
             raise self._errors[0]
+        # Last: what is let in by a helper that is not among these yet is dropped, not let through.
+        self._commits += guard(self._kernel, self._place)
         self._place.missed = 0
         self._settle(before)
         return self._committed(clashing)
@@ -257,7 +259,7 @@ class Commit:
         """Work out what is true now, and at which generation."""
         place = self._place
         assert place.names is not None
-        place.contents = contents(place.sides, place.names, place.unread)
+        place.reckon()
         if not before:
             place.generation += bool(self._commits)
         elif before == place.generation or self._fresh == set(Family):

@@ -9,8 +9,10 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from ctherd.dataplane.iptables import narrowing
 from ctherd.dataplane.iptables.change import Line
 from ctherd.dataplane.iptables.commit import Commit
+from ctherd.dataplane.iptables.guarding import read_security
 from ctherd.dataplane.iptables.kernel import Kernel, kernel_of
 from ctherd.dataplane.iptables.listing import Listing
 from ctherd.dataplane.iptables.lock import XtablesLock
@@ -18,7 +20,7 @@ from ctherd.dataplane.iptables.names import Names, names_of, tag_of
 from ctherd.dataplane.iptables.observe import marked_chains
 from ctherd.dataplane.iptables.place import Place
 from ctherd.dataplane.iptables.variant import Variant
-from ctherd.errors import ConfigurationError, CtherdError, DataplaneError
+from ctherd.errors import CtherdError, DataplaneError
 from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Observation, Tag, Unchanged
@@ -59,6 +61,7 @@ class IptablesDataplane:
         self._opener = opener
         self._kernel: Kernel = kernel_of(variant, lock or XtablesLock())
         self._places: dict[NetnsName, Place] = {}
+        self._scope = WIDE
 
     # -- ports.Dataplane -------------------------------------------------------------------------
 
@@ -100,16 +103,17 @@ class IptablesDataplane:
         return None if place is None else place.namespace.transport
 
     def narrow(self, scope: SafeScope) -> None:
-        """Refuse: what narrows helpers is made of nf_tables.
+        """Make places for *scope* from now on; those that there are show as damaged until then.
 
-        Raises: ConfigurationError unless nothing shall be narrowed.
+        Raises: ConfigurationError if iptables cannot say it.
         """
-        if scope != WIDE:
-            raise ConfigurationError(
-                "helpers are narrowed by the nftables dataplane only",
-                where="policy.scope",
-                cure='leave the section out, or set dataplane = "nftables"',
-            )
+        narrowing.check(scope)
+        if scope == self._scope:
+            return
+        self._scope = scope
+        for place in self._places.values():
+            place.scope = scope
+            place.stale = True
 
     def tables(self, name: NetnsName) -> dict[Family, Listing]:
         """Return the raw tables of a netns as they are, whoever made what is in them.
@@ -170,7 +174,7 @@ class IptablesDataplane:
         except BaseException:
             namespace.close()
             raise
-        place = Place(namespace, Dialogue(namespace.transport, name), netns_fd)
+        place = Place(namespace, Dialogue(namespace.transport, name), netns_fd, scope=self._scope)
         if os.fstat(netns_fd).st_ino != namespace.inode:
             place.close()
             raise DataplaneError(
@@ -216,8 +220,11 @@ class IptablesDataplane:
         if not listings:
             raise errors[Family.IPV4]
         unread = {family: str(error) for family, error in errors.items()}
-        changed = place.stale or (listings, unread) != (place.listings, place.unread)
+        security = read_security(self._kernel, place, names, listings) if names else {}
+        now = listings, unread, security
+        changed = place.stale or now != (place.listings, place.unread, place.security)
         place.learn(listings, unread)
+        place.security = security
         return changed
 
     # -- committing ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from ctherd.dataplane.iptables.lock import XtablesLock
 from ctherd.dataplane.iptables.names import Names, looks_like_ours
+from ctherd.dataplane.iptables.narrowing import SECURITY
 from ctherd.dataplane.iptables.place import Place
 from ctherd.dataplane.iptables.programs import Programs
 from ctherd.dataplane.iptables.variant import TABLE, Variant
@@ -49,6 +50,9 @@ class Kernel(Protocol):
         Shape: *names* None asks for any chain that a ctherd may have made.
         """
 
+    def may_guard(self, place: Place, family: Family, names: Names) -> bool:
+        """Tell, without running a program, whether our chain may be in the table security."""
+
     def generation(self, place: Place) -> int:
         """Return the generation that the ruleset is at; 0 where only reading it tells."""
 
@@ -77,6 +81,11 @@ class NftKernel:
         chains = Question(nft.kind(Operation.GETCHAIN), _NFPROTO[family], b"", "GETCHAIN")
         found = map(read.chain, place.dialogue.dump_any(chains))
         return not any(each.table == TABLE and looks_like_ours(each.name) for each in found)
+
+    def may_guard(self, place: Place, family: Family, names: Names) -> bool:
+        """Ask nf_tables."""
+        chain = nft.chain_name(SECURITY, names.chain)
+        return _exists(place.dialogue, Operation.GETCHAIN, family, chain)
 
     def generation(self, place: Place) -> int:
         """Ask nf_tables."""
@@ -107,6 +116,10 @@ class LegacyKernel:
     def lacks_ours(self, place: Place, family: Family, names: Names | None) -> bool:
         """Where there is a table, nothing but its program tells."""
         return not self.has_table(place, family)
+
+    def may_guard(self, place: Place, family: Family, names: Names) -> bool:
+        """Where there is such a table, nothing but its program tells."""
+        return has_legacy_table(place.netns_fd, family, table=SECURITY)
 
     def generation(self, place: Place) -> int:
         """There is none."""
@@ -143,8 +156,10 @@ def _exists(dialogue: Dialogue, operation: Operation, family: Family, body: byte
     return True
 
 
-def has_legacy_table(netns_fd: int, family: Family, proc: Path = Path("/proc")) -> bool:
-    """Tell whether iptables-legacy has a raw table of *family* in the netns.
+def has_legacy_table(
+    netns_fd: int, family: Family, proc: Path = Path("/proc"), table: str = TABLE
+) -> bool:
+    """Tell whether iptables-legacy has a table of *family* in the netns, by default raw.
 
     Raises: OSError if the netns may not be entered.
     """
@@ -154,7 +169,7 @@ def has_legacy_table(netns_fd: int, family: Family, proc: Path = Path("/proc")) 
         except OSError:
             # No such file: this kernel was built without iptables-legacy.
             return False
-    return TABLE in names.split()
+    return table in names.split()
 
 
 def kernel_of(variant: Variant, lock: XtablesLock) -> Kernel:

@@ -28,6 +28,28 @@ class Listing(NamedTuple):
         return [rule for place, rule in self.rules if place == chain]
 
 
+class Counted(NamedTuple):
+    """One rule, and what it counted."""
+
+    text: str
+    packets: int
+    bytes: int
+
+
+_COUNTED: Final = re.compile(r"\[(\d+):(\d+)\] -A (\S+) (.*)")
+
+
+def parse_counted(text: str) -> dict[str, list[Counted]]:
+    """Return the rules by their chains, as ``iptables-save -c`` prints them."""
+    found: dict[str, list[Counted]] = {}
+    for line in text.split("\n"):
+        match = _COUNTED.fullmatch(line)
+        if match is not None:
+            packets, octets, chain, rule = match.groups()
+            found.setdefault(chain, []).append(Counted(rule, int(packets), int(octets)))
+    return found
+
+
 def parse(text: str) -> Listing:
     """Return what iptables-save, or ``-S``, printed of one table."""
     chains: list[str] = []

@@ -1,7 +1,7 @@
 """Both families' places to one Observation: what works as an assignment, and what is damage."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ctherd.dataplane.iptables import listing, rule
@@ -16,6 +16,9 @@ from ctherd.model.observation import Live, Ownership
 Sides = Mapping[Family, Side]
 HelperOn = tuple[str, Protocol]
 
+Unguarded = Callable[[Iterable[str]], Iterator[str]]
+"""Yields, in words, where related connections are not narrowed as planned for live helpers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
@@ -29,13 +32,16 @@ class Contents:
     mark: str = ""
 
 
-def contents(sides: Sides, names: Names, unread: Mapping[Family, str]) -> Contents:
+def contents(
+    sides: Sides, names: Names, unread: Mapping[Family, str], unguarded: Unguarded
+) -> Contents:
     """Return what *sides* come to; *unread* says why a family could not be read."""
     for side in sides.values():
         if side.present and not side.marked:
             return _foreign(side.family, names.chain, side.mark)
     live = live_in(sides)
     damage = [words for family, side in sides.items() for words in side.damage(wanted(live, side))]
+    damage += unguarded({key.helper for key in live})
     damage += [f"{family}: cannot be read: {words}" for family, words in unread.items()]
     ours = damage or any(not side.empty for side in sides.values())
     return Contents(

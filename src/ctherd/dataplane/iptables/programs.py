@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from ctherd import process
 from ctherd.dataplane.iptables import listing
 from ctherd.dataplane.iptables.change import Line, line_at, restore_input
-from ctherd.dataplane.iptables.listing import Listing
+from ctherd.dataplane.iptables.listing import Counted, Listing
 from ctherd.dataplane.iptables.variant import TABLE, Variant
 from ctherd.errors import CtherdError, DataplaneError
 from ctherd.model.catalog import Family, Protocol
@@ -59,13 +59,24 @@ class Programs:
     variant: Variant
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def save(self, netns_fd: int, family: Family) -> Listing:
-        """Return the raw table.
+    def save(self, netns_fd: int, family: Family, table: str = TABLE) -> Listing:
+        """Return a table, by default raw.
 
         Raises: DataplaneError if it cannot be read; ToolMissing; CommandFailed.
         """
-        argv = [self.variant.program(family, "save"), "-t", TABLE]
-        return _listing(process.run(argv, netns_fd=netns_fd, check=False, timeout_s=_TIMEOUT_S))
+        return listing.parse(self._saved(netns_fd, family, table))
+
+    def save_counted(self, netns_fd: int, family: Family, table: str) -> dict[str, list[Counted]]:
+        """Return the rules of each chain of a table, with what they counted.
+
+        Raises: as save.
+        """
+        return listing.parse_counted(self._saved(netns_fd, family, table, "-c"))
+
+    def _saved(self, netns_fd: int, family: Family, table: str, *options: str) -> str:
+        argv = [self.variant.program(family, "save"), *options, "-t", table]
+        completed = process.run(argv, netns_fd=netns_fd, check=False, timeout_s=_TIMEOUT_S)
+        return _checked(completed, table)
 
     def save_all(
         self, netns_fd: int, families: Sequence[Family]
@@ -98,6 +109,26 @@ class Programs:
             family: each if isinstance(each, CtherdError) else _answer(each, asked[family])
             for family, each in zip(asked, ended, strict=True)
         }
+
+    def restore_guard(
+        self, netns_fd: int, family: Family, lines: Sequence[Line], table: str
+    ) -> Listing:
+        """Carry out *lines* as one in another table, and return it as it is then.
+
+        Raises: DataplaneError if they are refused; ToolMissing; CommandFailed.
+        """
+        program = self.variant.program(family, "restore")
+        completed = process.run(
+            [program, "--noflush", "--wait", _WAIT_S],
+            netns_fd=netns_fd,
+            input=restore_input(lines, table),
+            env=self.environment,
+            check=False,
+            timeout_s=_TIMEOUT_S,
+        )
+        if completed.returncode != 0:
+            raise _failed(program, _words(completed))
+        return listing.parse(completed.stdout)
 
     def restore(self, netns_fd: int, family: Family, lines: Sequence[Line]) -> Listing | Complaint:
         """Carry out *lines* as one, and return the raw table as it is then.
@@ -133,12 +164,20 @@ def _or_error(read: Callable[[], Listing]) -> Listing | CtherdError:
 
 
 def _listing(completed: Completed) -> Listing:
+    return listing.parse(_checked(completed, TABLE))
+
+
+def _checked(completed: Completed, table: str) -> str:
+    """Return what a save printed.
+
+    Raises: DataplaneError if that is not the table.
+    """
     name = completed.argv[0]
     if completed.returncode != 0:
         raise _failed(name, _words(completed))
-    if f"*{TABLE}\n" not in completed.stdout:
-        raise _failed(name, f"does not show table {TABLE}: {completed.output.strip()}")
-    return listing.parse(completed.stdout)
+    if f"*{table}\n" not in completed.stdout:
+        raise _failed(name, f"does not show table {table}: {completed.output.strip()}")
+    return completed.stdout
 
 
 def _answer(completed: Completed, lines: Sequence[Line]) -> Listing | Complaint:

@@ -6,7 +6,8 @@ from typing import Final
 from ctherd.model.catalog import Family
 
 TABLE: Final = "raw"
-BASES: Final = ("PREROUTING", "OUTPUT")
+PREROUTING: Final = "PREROUTING"
+BASES: Final = (PREROUTING, "OUTPUT")
 """The chains of the raw table that jump to ours."""
 
 _PROGRAMS: Final = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
