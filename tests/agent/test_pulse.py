@@ -22,7 +22,8 @@ async def test_what_happens_is_told_at_once() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     pulse.beat()
-    await waiting
+    async with asyncio.timeout(10):
+        await waiting
     assert pulse.mark != old
     await pulse.later_than(old, 60)
     await pulse.later_than(None, 60)
