@@ -106,7 +106,7 @@ def related(
     let_in = [
         rule
         for helper, counts_for in letting_in(assigned).items()
-        if family in by_name(helper).families
+        if family in by_name(counts_for).families
         for rule in _let_in(helper, scope.lowest_port(counts_for), mark)
     ]
     return (
