@@ -240,6 +240,31 @@ def test_the_agent_narrows_without_a_restart(lab: Lab, host: Host, router: Names
         assert becomes(lambda: "related_forward" not in rules())
 
 
+@pytest.mark.usefixtures("only_agent")
+@pytest.mark.parametrize("dataplane", ["iptables-nft"], indirect=True)
+def test_an_agent_with_iptables_narrows_and_repairs(
+    lab: Lab, host: Host, router: Namespace, dataplane: str
+) -> None:
+    """SIGHUP takes a scope over; what somebody else flushes is made again."""
+    apply(host, router, FTP)
+
+    def guards() -> int:
+        return router.run(["iptables-nft-save", "-t", "security"]).stdout.count("-j DROP")
+
+    with host.agent() as agent:
+        narrow(host, "related = true")
+        config = host.command.directory / "ctherd.toml"
+        assert dataplane in config.read_text()
+        agent.signal(signal.SIGHUP)
+        assert becomes(lambda: guards() == 2)
+        router.run(["iptables-nft", "-t", "security", "-F"])
+        assert becomes(lambda: guards() == 2)
+        assert host.show()[0]["damage"] == []
+        narrow(host)
+        agent.signal(signal.SIGHUP)
+        assert becomes(lambda: guards() == 0)
+
+
 @FAMILIES
 @DATAPLANES
 def test_what_a_stranger_lets_in_is_dropped(
