@@ -6,9 +6,11 @@ What waits is coalesced: however often a netns is asked for, it is looked at onc
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ctherd.model.document import NetnsName
+
+_NEVER_S: Final = float("inf")
 
 
 class QueueDepth(NamedTuple):
@@ -34,13 +36,16 @@ class Queue:
         self._held = held
         self._due: dict[NetnsName, float] = {}
         self._wakeup: asyncio.TimerHandle | None = None
+        self._rings_s = _NEVER_S
 
     def put(self, netns: NetnsName, delay_s: float = 0.0) -> None:
         """Have *netns* looked at after *delay_s*, unless it will be sooner."""
         due_s = time.monotonic() + delay_s
-        if due_s < self._due.get(netns, float("inf")):
+        if due_s < self._due.get(netns, _NEVER_S):
             self._due[netns] = due_s
-            self.wake()
+            # Going through all that waits, for each one that comes, would be quadratic.
+            if due_s < self._rings_s and not self._held(netns):
+                self._ring_at(due_s)
 
     def put_back(self, names: Iterable[NetnsName]) -> None:
         """Have *names*, which are held, looked at as soon as they are not."""
@@ -56,13 +61,22 @@ class Queue:
 
     def wake(self) -> None:
         """Set the clock for what is due next."""
-        due_s = [at for netns, at in self._due.items() if not self._held(netns)]
-        if not due_s:
-            return
+        due_s = min(
+            (at for netns, at in self._due.items() if not self._held(netns)), default=_NEVER_S
+        )
+        if due_s < _NEVER_S:
+            self._ring_at(due_s)
+
+    def _ring_at(self, due_s: float) -> None:
         if self._wakeup is not None:
             self._wakeup.cancel()
-        wait_s = min(due_s) - time.monotonic()
-        self._wakeup = asyncio.get_running_loop().call_later(max(0.0, wait_s), self._work)
+        wait_s = max(0.0, due_s - time.monotonic())
+        self._wakeup = asyncio.get_running_loop().call_later(wait_s, self._ring)
+        self._rings_s = due_s
+
+    def _ring(self) -> None:
+        self._rings_s = _NEVER_S
+        self._work()
 
     def depth(self) -> QueueDepth:
         """Say how much there is to do."""
