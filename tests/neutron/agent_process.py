@@ -1,10 +1,12 @@
 """What loads the extension as an L3 agent does, in a process of its own: obeys lines of JSON.
 
 Everything is Neutron's but the routers, which are names of namespaces, and the bus, which is inside
-this process. Run as: agent_process.py CONFIG_FILE
+this process. Run as: agent_process.py CONFIG_FILE; with GREEN in the environment, in green threads
+as the L3 agent was up to Neutron 26.
 """
 
 import json
+import os
 import sys
 import threading
 import time
@@ -15,6 +17,10 @@ from typing import Any
 
 sys.argv[0] = "neutron-l3-agent"
 warnings.simplefilter("ignore")
+if "GREEN" in os.environ:
+    import eventlet
+
+    eventlet.monkey_patch(os=False)
 
 # ruff: noqa: E402 - the name and the filter must be there first
 import oslo_messaging

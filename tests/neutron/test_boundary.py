@@ -309,6 +309,12 @@ def test_the_kill_switch_works_without_a_restart(agent: AgentProcess, router: st
     assert until(lambda: ports(router) == {21, 5060}), agent.log
 
 
+def test_it_refuses_to_work_in_green_threads(agent: AgentProcess) -> None:
+    """Where a thread is none, our loop would stop the whole L3 agent."""
+    with pytest.raises(Refused, match=r"ConfigurationError.*eventlet"):
+        agent.start(GREEN="yes")
+
+
 def test_it_refuses_to_work_beside_neutrons_own_extension(agent: AgentProcess) -> None:
     with pytest.raises(Refused, match=r"ConfigurationError.*conntrack_helper"):
         agent.start("conntrack_helper,ctherd")

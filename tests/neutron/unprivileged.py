@@ -106,12 +106,14 @@ class AgentProcess:
             root.close()
             shutil.rmtree(home)
 
-    def start(self, extensions: str = "ctherd", *, ctherd: str = "", privsep: str = "") -> Any:
+    def start(
+        self, extensions: str = "ctherd", *, ctherd: str = "", privsep: str = "", **env: str
+    ) -> Any:
         """Start it, and load the extension."""
         self.configure(extensions, ctherd=ctherd, privsep=privsep)
         become = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"]
         command = [*become, sys.executable, str(_HERE / "agent_process.py")]
-        env = {"PYTHONPATH": str(_HERE.parents[1]), "HOME": str(self.home)}
+        env |= {"PYTHONPATH": str(_HERE.parents[1]), "HOME": str(self.home)}
         self._child = process.spawn([*command, str(self.home / "neutron.conf")], env=env)
         assert self._read() == "ready"
         return self.order("load")

@@ -1,12 +1,13 @@
 """What Neutron's L3 agent loads: it takes down what happens, and never lets it wait.
 
 The L3 agent makes its extensions before it forks the process that works, so that nothing is begun
-before the first router: threads would stay behind in the parent.
+before the first router: threads would stay behind in the parent. What works is imported only when
+it may: in green threads it could not be, and Neutron would go on without us.
 """
 
 import logging
 import threading
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from neutron.api.rpc.callbacks import resources
 from neutron.api.rpc.handlers import resources_rpc
@@ -19,13 +20,15 @@ from oslo_config import cfg
 from ctherd.journal.sqlite import SqliteJournal
 from ctherd.journal.state_dir import JOURNAL_FILE
 from ctherd.model.document import RouterId
-from ctherd.neutron import options, privileged
-from ctherd.neutron.enforcement import Enforcement
+from ctherd.neutron import options
+from ctherd.neutron.green_threads import refuse_green_threads
 from ctherd.neutron.home import home_of
-from ctherd.neutron.neighbours import claim, refuse_in_tree_extension
 from ctherd.neutron.pull import pull_from_server
 from ctherd.neutron.push import PushEndpoint
 from ctherd.neutron.roster import Roster
+
+if TYPE_CHECKING:
+    from ctherd.neutron.enforcement import Enforcement
 
 _log: Final = logging.getLogger("ctherd.neutron")
 
@@ -54,6 +57,9 @@ class CtherdAgentExtension(l3_extension.L3AgentExtension):  # type: ignore[misc]
         """Check that we may, and wait for the first router."""
         options.register(cfg.CONF)
         self._config = options.configuration(cfg.CONF)
+        refuse_green_threads()
+        from ctherd.neutron.neighbours import claim, refuse_in_tree_extension
+
         refuse_in_tree_extension(cfg.CONF)
         self._roster = Roster()
         self._starting = threading.Lock()
@@ -98,8 +104,11 @@ class CtherdAgentExtension(l3_extension.L3AgentExtension):  # type: ignore[misc]
 
     # -- our own ---------------------------------------------------------------------------------
 
-    def _start(self) -> Enforcement:
+    def _start(self) -> "Enforcement":
         """Begin, if this process has not yet."""
+        from ctherd.neutron import privileged
+        from ctherd.neutron.enforcement import Enforcement
+
         with self._starting:
             if self._enforcement is None:
                 self._enforcement = Enforcement(
