@@ -67,15 +67,19 @@ def test_there_and_back_without_a_gap(stack: Stack, site: Site, network: Network
 
 @pytest.mark.parametrize("setup", [IN_TREE])
 def test_what_was_deleted_meanwhile_goes(stack: Stack, site: Site, network: Network) -> None:
-    """What Neutron's extension left, and the server does not know any more, is not kept alive."""
+    """What Neutron's extension left, and nobody wants any more, goes; from live flows as well."""
     network.add_helper(site.router_id, FTP)
     assert becomes(lambda: site.attempt().succeeded)
-    stack.agent.end()
-    network.remove_helpers(site.router_id, "ftp")
-    network.add_helper(site.router_id, TFTP)
-    stack.run_agent(CTHERD)
-    assert becomes(lambda: assigned(site.router) == {69})
-    assert becomes(lambda: in_tree(site.router) == [])
+    with site.control() as ftp:
+        assert site.transfer(ftp)
+        stack.agent.end()
+        network.remove_helpers(site.router_id, "ftp")
+        network.add_helper(site.router_id, TFTP)
+        stack.run_agent(CTHERD)
+        assert becomes(lambda: assigned(site.router) == {69})
+        assert becomes(lambda: in_tree(site.router) == [])
+        assert becomes(lambda: site.helped_flows() == 0)
+        assert not site.transfer(ftp)
     assert not site.attempt().succeeded
 
 

@@ -5,7 +5,7 @@ that extension. So it has to be read, and made ours, before that.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -36,13 +36,26 @@ class Inheritance:
 
     def __init__(self, netns_dir: Path) -> None:
         self._turn = threading.Lock()
+        self._found: dict[NetnsName, Left] = {}
         self._directory = netns_directory(netns_dir, leave_room=False)
         self._variants = {each: IptablesDataplane(self._directory, each) for each in Variant}
 
     def find(self, names: Sequence[NetnsName]) -> list[Left]:
         """Return what was left in these netns; those without anything are not mentioned."""
         with self._turn:
-            return list(self._find(names))
+            found = list(self._find(names))
+            self._found.update((left.netns, left) for left in found)
+            return found
+
+    def remove_covered(self, netns: NetnsName, keys: Collection[AssignmentKey]) -> None:
+        """Remove what was found in *netns* if *keys* has all that it assigns.
+
+        Shape: what keeps us from it is told when ``remove`` is asked for.
+        """
+        with self._turn:
+            left = self._found.get(netns)
+            if left is not None and left.assigned.keys() <= set(keys):
+                self._remove(netns)
 
     def remove(self, names: Sequence[NetnsName]) -> list[CtherdError]:
         """Remove it; return what kept us from it."""
@@ -90,6 +103,7 @@ class Inheritance:
             )
         finally:
             self._release(name)
+        self._found.pop(name, None)
         return None
 
     def _release(self, name: NetnsName) -> None:
