@@ -10,11 +10,12 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Final, Protocol
 
 from ctherd import process
 from ctherd.errors import CtherdError
-from ctherd.lab.topology import Topology
+from ctherd.lab.topology import Station, Topology
 from ctherd.model.catalog import Family
 from ctherd.model.catalog import Protocol as L4
 
@@ -117,3 +118,38 @@ class Case:
 
     def __str__(self) -> str:
         return self.name
+
+
+Between = Callable[[Station, Station, Family, int], AbstractContextManager[Session]]
+"""Opens a session from a client to a port of a server."""
+
+
+def in_both_families(
+    name: str,
+    helper: str,
+    l4: L4,
+    port: int,
+    session: Between,
+    software: str = "own exchange",
+    needs: tuple[Program, ...] = (),
+) -> tuple[Case, ...]:
+    """Return the cases of an exchange whose addresses matter: through NAT, and without."""
+    return tuple(
+        Case(
+            name=f"{name}, {'IPv4 NAT' if family is Family.IPV4 else 'IPv6'}",
+            helper=helper,
+            l4=l4,
+            port=port,
+            family=family,
+            software=software,
+            open=partial(_from_client_to_server, session, family, port),
+            needs=needs,
+        )
+        for family in Family
+    )
+
+
+def _from_client_to_server(
+    session: Between, family: Family, port: int, net: Topology
+) -> AbstractContextManager[Session]:
+    return session(net.client, net.server, family, port)

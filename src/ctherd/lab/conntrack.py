@@ -1,4 +1,4 @@
-"""What the kernel's conntrack says of one router, as the witness of a case: flows, expectations.
+"""What the kernel's conntrack says of one router, as the witness of a proof: flows, expectations.
 
 It has sockets of its own and knows nothing of who assigned a helper, or how.
 """
@@ -10,6 +10,7 @@ from typing import Final, Self
 from ctherd.lab.namespace import Namespace
 from ctherd.model.catalog import Protocol, by_name
 from ctherd.netlink import ctnetlink, wire
+from ctherd.netlink.ctnetlink import Expected, Flow
 from ctherd.netlink.dialogue import Dialogue, Order, Question
 from ctherd.netlink.socket import NETLINK_NETFILTER, EventSocket, NetlinkSocket
 
@@ -47,26 +48,33 @@ class Conntrack:
 
     def flows(self, helper: str, protocol: Protocol, port: int) -> int:
         """Count the flows to *port* that name *helper* now."""
-        found = map(ctnetlink.flow, self._dialogue.dump_any(_FLOWS))
-        place = (helper, protocol.number, port)
-        return sum((each.helper, each.protocol, each.port) == place for each in found)
+        return sum(each.helper == helper for each in self.flows_to(protocol, port))
+
+    def flows_to(self, protocol: Protocol, port: int) -> list[Flow]:
+        """Return the flows to *port*."""
+        place = (protocol.number, port)
+        return [each for each in self._flows() if (each.protocol, each.port) == place]
 
     def handed_on(self, helper: str, protocol: Protocol, port: int) -> int:
         """Count the flows elsewhere than to *port* that name *helper*, or one that it hands on."""
-        found = map(ctnetlink.flow, self._dialogue.dump_any(_FLOWS))
         helpers = {helper, *by_name(helper).hands_on}
         place = (protocol.number, port)
-        return sum(each.helper in helpers and (each.protocol, each.port) != place for each in found)
+        return sum(
+            each.helper in helpers and (each.protocol, each.port) != place for each in self._flows()
+        )
 
     def expected(self, helper: str) -> int:
         """Count what *helper* expects now."""
         found = self._dialogue.dump_any(_EXPECTATIONS)
         return sum(ctnetlink.helper_of_expectation(each) == helper for each in found)
 
-    def announced(self, helper: str) -> int:
-        """Count the expectations of *helper* that were announced since the last call."""
-        count = 0
+    def announced(self, helper: str) -> list[Expected]:
+        """Return what *helper* began to expect since the last call, in order."""
+        return [each for each in self._announced() if each.helper == helper]
+
+    def _flows(self) -> Iterator[Flow]:
+        return map(ctnetlink.flow, self._dialogue.dump_any(_FLOWS))
+
+    def _announced(self) -> Iterator[Expected]:
         while (received := self._announcements.receive()) is not None:
-            for message in wire.messages(received[0]):
-                count += ctnetlink.helper_of_expectation(message) == helper
-        return count
+            yield from map(ctnetlink.expected, wire.messages(received[0]))

@@ -132,7 +132,7 @@ class Proof:
                 took_ms,
                 alive=session.alive(),
                 flows=self.conntrack.flows(case.helper, case.l4, case.port),
-                announced=self.conntrack.announced(case.helper),
+                announced=len(self.conntrack.announced(case.helper)),
                 expected=self.conntrack.expected(case.helper),
                 handed_on=self.conntrack.handed_on(case.helper, case.l4, case.port),
             )

@@ -14,6 +14,7 @@ from typing import Final
 
 from ctherd.errors import CtherdError
 from ctherd.lab.case import ExchangeFailed
+from ctherd.lab.conntrack import Conntrack
 from ctherd.lab.namespace import Namespace
 from ctherd.lab.topology import Station
 from ctherd.model.assignment import AssignmentKey
@@ -23,9 +24,9 @@ from ctherd.verify.copy.neighbourhood import Neighbourhood
 from ctherd.verify.copy.router import Copy
 from ctherd.verify.flows.catalog import FLOWS, REWRITES
 from ctherd.verify.flows.way import NoFlow, Way
+from ctherd.verify.in_words import in_words
 from ctherd.verify.sides import Side, Sides
 from ctherd.verify.target import Question
-from ctherd.verify.witness import Witness, in_words
 
 _NOBODY_V4: Final = IPv4Address(0)
 _NOBODY_V6: Final = IPv6Address(0)
@@ -48,10 +49,10 @@ def probe(copy: Copy, sides: Sides | None, question: Question, links: list[Link]
     key = question.key
     try:
         way = _way(copy, sides, question, links)
-        with Witness.in_(copy.router) as witness:
-            witness.forget()
+        with Conntrack.of(copy.router) as conntrack:
+            conntrack.forget()
             said, arrived = _sent(key, way)
-            seen = _judged(witness, key, said, arrived)
+            seen = _judged(conntrack, key, said, arrived)
     except (OSError, CtherdError) as error:
         raise NoFlow(f"no flow came through the copy: {error}") from error
     return Seen(seen.result, f"{seen.words}; {_route(sides)}")
@@ -64,12 +65,12 @@ def _sent(key: AssignmentKey, way: Way) -> tuple[str, bool]:
         return failed.what, False
 
 
-def _judged(witness: Witness, key: AssignmentKey, said: str, arrived: bool) -> Seen:
-    expected = witness.expected(key.helper)
+def _judged(conntrack: Conntrack, key: AssignmentKey, said: str, arrived: bool) -> Seen:
+    expected = conntrack.announced(key.helper)
     if expected:
         less = "" if arrived else f", but the copy lets nothing through: {said}"
         return Seen(Result.PROVEN, f"helper {key.helper} {in_words(expected)}{less}")
-    flows = witness.flows_to(key)
+    flows = conntrack.flows_to(key.protocol, key.port)
     helpers = {each.helper for each in flows}
     if not flows:
         return Seen(Result.FAILED, "its flow is not tracked, so that no helper sees it")

@@ -7,13 +7,12 @@ by one thread, in turn; what they say stands in ``h323_call``.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from ctherd.lab import sockets
-from ctherd.lab.case import REPLY_S, Case, Session
+from ctherd.lab.case import REPLY_S, Session, in_both_families
 from ctherd.lab.exchanges.h323_call import Call, Party
-from ctherd.lab.topology import Station, Topology
+from ctherd.lab.topology import Station
 from ctherd.model.catalog import Family, Protocol
 
 PORT: Final = 1720
@@ -64,22 +63,4 @@ class Signalling:
         return Call(self.caller, self.callee, self.caller, self.family, self.calls)
 
 
-@contextmanager
-def _open(family: Family, net: Topology) -> Iterator[Session]:
-    with session(net.client, net.server, family, PORT) as opened:
-        yield opened
-
-
-def _case(family: Family) -> Case:
-    return Case(
-        name=f"Q.931 and H.245, {'IPv4 NAT' if family is Family.IPV4 else 'IPv6'}",
-        helper="Q.931",
-        l4=Protocol.TCP,
-        port=PORT,
-        family=family,
-        software="own exchange",
-        open=partial(_open, family),
-    )
-
-
-CASES: Final = tuple(map(_case, Family))
+CASES: Final = in_both_families("Q.931 and H.245", "Q.931", Protocol.TCP, PORT, session)

@@ -18,11 +18,11 @@ from functools import partial
 from typing import Any, Final
 
 from ctherd.lab import sockets
-from ctherd.lab.case import PATIENCE_S, REPLY_S, Case, Session
+from ctherd.lab.case import PATIENCE_S, REPLY_S, Session, in_both_families
 from ctherd.lab.endpoint import Endpoint
 from ctherd.lab.exchanges.h323_call import Call, Party
 from ctherd.lab.h323 import h225, per, ras
-from ctherd.lab.topology import Station, Topology
+from ctherd.lab.topology import Station
 from ctherd.model.catalog import Family, Protocol
 
 PORT: Final = 1719
@@ -112,22 +112,4 @@ class Registration:
         return content
 
 
-@contextmanager
-def _open(family: Family, net: Topology) -> Iterator[Session]:
-    with session(net.client, net.server, family, PORT) as opened:
-        yield opened
-
-
-def _case(family: Family) -> Case:
-    return Case(
-        name=f"RAS, {'IPv4 NAT' if family is Family.IPV4 else 'IPv6'}",
-        helper="RAS",
-        l4=Protocol.UDP,
-        port=PORT,
-        family=family,
-        software="own exchange",
-        open=partial(_open, family),
-    )
-
-
-CASES: Final = tuple(map(_case, Family))
+CASES: Final = in_both_families("RAS", "RAS", Protocol.UDP, PORT, session)

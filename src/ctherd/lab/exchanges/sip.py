@@ -15,13 +15,13 @@ from functools import partial
 from typing import Final
 
 from ctherd.lab import sockets
-from ctherd.lab.case import REPLY_S, Case, Session
+from ctherd.lab.case import REPLY_S, Session, in_both_families
 from ctherd.lab.endpoint import Endpoint
 from ctherd.lab.exchanges import rtp
 from ctherd.lab.sip.line import Line
 from ctherd.lab.sip.message import SDP, Message, described, description
 from ctherd.lab.sip.parties import Parties
-from ctherd.lab.topology import Station, Topology
+from ctherd.lab.topology import Station
 from ctherd.model.catalog import Family, Protocol
 
 PORT: Final = 5060
@@ -134,24 +134,11 @@ class Dialog:
         return request
 
 
-@contextmanager
-def _open(family: Family, transport: Protocol, net: Topology) -> Iterator[Session]:
-    with session(net.client, net.server, family, PORT, transport) as opened:
-        yield opened
-
-
-def _case(family: Family, transport: Protocol) -> Case:
-    return Case(
-        name=f"sip over {transport}, {'IPv4 NAT' if family is Family.IPV4 else 'IPv6'}",
-        helper="sip",
-        l4=transport,
-        port=PORT,
-        family=family,
-        software="own exchange",
-        open=partial(_open, family, transport),
-    )
-
-
-CASES: Final = tuple(
-    _case(family, transport) for transport in (Protocol.UDP, Protocol.TCP) for family in Family
+CASES: Final = (
+    *in_both_families(
+        "sip over udp", "sip", Protocol.UDP, PORT, partial(session, transport=Protocol.UDP)
+    ),
+    *in_both_families(
+        "sip over tcp", "sip", Protocol.TCP, PORT, partial(session, transport=Protocol.TCP)
+    ),
 )

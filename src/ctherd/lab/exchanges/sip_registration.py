@@ -20,12 +20,12 @@ from typing import Final
 
 from ctherd.errors import RemoteProtocolError
 from ctherd.lab import sockets
-from ctherd.lab.case import PATIENCE_S, REPLY_S, Case, Session
+from ctherd.lab.case import PATIENCE_S, REPLY_S, Session, in_both_families
 from ctherd.lab.endpoint import Endpoint, bare
 from ctherd.lab.exchanges.sip import PORT, over_udp
 from ctherd.lab.sip.message import Message
 from ctherd.lab.sip.parties import Parties
-from ctherd.lab.topology import Station, Topology
+from ctherd.lab.topology import Station
 from ctherd.model.catalog import Family, Protocol
 
 _AT_MOST: Final = 65536
@@ -135,22 +135,4 @@ def _ask(asking: socket.socket, told: Endpoint, door: socket.socket) -> str:
     return f"a request from {Endpoint.of(sender)} at {Endpoint.own(door)}"
 
 
-@contextmanager
-def _open(family: Family, net: Topology) -> Iterator[Session]:
-    with session(net.client, net.server, family, PORT) as opened:
-        yield opened
-
-
-def _case(family: Family) -> Case:
-    return Case(
-        name=f"sip registration over udp, {'IPv4 NAT' if family is Family.IPV4 else 'IPv6'}",
-        helper="sip",
-        l4=Protocol.UDP,
-        port=PORT,
-        family=family,
-        software="own exchange",
-        open=partial(_open, family),
-    )
-
-
-CASES: Final = tuple(map(_case, Family))
+CASES: Final = in_both_families("sip registration over udp", "sip", Protocol.UDP, PORT, session)

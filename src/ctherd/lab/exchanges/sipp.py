@@ -10,20 +10,19 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from ctherd.lab import sockets
-from ctherd.lab.case import PATIENCE_S, REPLY_S, Case, ExchangeFailed, Program, Session
+from ctherd.lab.case import PATIENCE_S, REPLY_S, ExchangeFailed, Program, Session, in_both_families
 from ctherd.lab.endpoint import Endpoint
 from ctherd.lab.exchanges import rtp
 from ctherd.lab.exchanges.sip import PORT
 from ctherd.lab.serving import serving
 from ctherd.lab.sip.line import Line
 from ctherd.lab.sip.parties import Parties
-from ctherd.lab.topology import Station, Topology
+from ctherd.lab.topology import Station
 from ctherd.model.catalog import Family, Protocol
 
 _SIPP: Final = Program("sipp", "sip-tester")
@@ -131,23 +130,6 @@ def _milliseconds(seconds: float) -> str:
     return str(round(seconds * 1000))
 
 
-@contextmanager
-def _open(family: Family, net: Topology) -> Iterator[Session]:
-    with session(net.client, net.server, family, PORT) as opened:
-        yield opened
-
-
-def _case(family: Family) -> Case:
-    return Case(
-        name=f"sip over udp by sipp, {'IPv4 NAT' if family is Family.IPV4 else 'IPv6'}",
-        helper="sip",
-        l4=Protocol.UDP,
-        port=PORT,
-        family=family,
-        software="sipp on both sides",
-        open=partial(_open, family),
-        needs=(_SIPP,),
-    )
-
-
-CASES: Final = tuple(map(_case, Family))
+CASES: Final = in_both_families(
+    "sip over udp by sipp", "sip", Protocol.UDP, PORT, session, "sipp on both sides", (_SIPP,)
+)
