@@ -75,17 +75,17 @@ def test_a_flow_that_the_firewall_stops(nft_edge: Verified, topology: Topology) 
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_interfaces_without_helpers_are_not_begun_at(
-    nft_edge: Verified, topology: Topology, strict: bool
+    edge: Verified, topology: Topology, strict: bool
 ) -> None:
     """A policy that narrows helpers is in the copy, and the client is where they are given."""
-    config = nft_edge.host.command.directory / "ctherd.toml"
+    config = edge.host.command.directory / "ctherd.toml"
     spoofing = "strict" if strict else "off"
     config.write_text(
         config.read_text()
         + f'[policy.scope]\nrelated = true\nnot_from = ["outs*"]\nanti_spoofing = "{spoofing}"\n'
     )
-    nft_edge.apply(FTP)
-    assert "beyond inside to" in proven(nft_edge)
+    edge.apply(FTP)
+    assert "beyond inside to" in proven(edge)
 
 
 def test_rules_may_lead_abroad_where_no_route_does(nft_edge: Verified, topology: Topology) -> None:

@@ -101,6 +101,7 @@ def _table(dialogue: Dialogue, target: Target) -> Place:
 
 def _chains(directory: NetnsDirectory, variant: Variant, target: Target) -> Place:
     dataplane = IptablesDataplane(directory, variant)
+    dataplane.narrow(target.scope)
     try:
         (seen,) = dataplane.observe([ObserveRequest(target.netns, target.tag)])
     finally:
