@@ -65,11 +65,6 @@ class RouterPlan:
         helpers = {} if self.existing is None else self.existing.helpers
         return {key: each.assignment for key, each in helpers.items()}
 
-    @property
-    def is_empty(self) -> bool:
-        """Nothing has to be done."""
-        return not self.changes and not list(self.steps())
-
     def steps(self) -> Iterator[str]:
         """Yield in words what becomes of the router itself."""
         if self.obstacle is not None:
