@@ -7,7 +7,7 @@ namespaces below ``/run/netns``, which the caller has made for this process alon
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,22 +61,22 @@ class Agent:
         return self._add
 
     def _add(self) -> None:
-        self._expect(self.routers)
+        self.side.expect()
         for each, router in self.routers.items():
             payload = DBEventPayload(self.context, resource_id=each, states=(router,))
             registry.publish(resources.ROUTER, events.BEFORE_CREATE, self, payload)
             self.manager.add_router(self.context, router.router)
-        self.side.wait()
+        self.side.wait(self.routers.values())
 
     def update(self) -> Callable[[], None]:
         """Every router is processed again, and nothing has changed."""
         return self._update
 
     def _update(self) -> None:
-        self._expect(self.routers)
+        self.side.expect()
         for router in self.routers.values():
             self.manager.update_router(self.context, router.router)
-        self.side.wait()
+        self.side.wait(self.routers.values())
         self.side.look()
 
     def ten(self) -> Callable[[], None]:
@@ -89,20 +89,17 @@ class Agent:
 
     def _push(self, router: str, has: int, gets: int) -> Callable[[], None]:
         self.database.add(router, has)
-        self._expect([router])
+        self.side.expect()
         self.manager.add_router(self.context, self.routers[router].router)
-        self.side.wait()
+        self.side.wait([self.routers[router]])
         fresh = self.database.add(router, gets)
-        self._expect([router])
+        self.side.expect()
 
         def push() -> None:
             Bus.push(self.context, fresh, rpc_events.CREATED)
-            self.side.wait()
+            self.side.wait([self.routers[router]])
 
         return push
-
-    def _expect(self, routers: Iterable[str]) -> None:
-        self.database.unasked = set(routers)
 
     # -- the witness ------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ get the very same. Everything else is Neutron's own code.
 """
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import neutron_lib.rpc
@@ -25,14 +25,10 @@ def router_info(router_id: str) -> RouterInfo:
 
 
 class Database:
-    """The helpers of all routers, as the server would answer a bulk pull.
-
-    Shape: *unasked* are routers that somebody waits for to be asked for.
-    """
+    """The helpers of all routers, as the server would answer a bulk pull."""
 
     def __init__(self) -> None:
         self._helpers: dict[str, list[ConntrackHelper]] = {}
-        self.unasked: set[str] = set()
 
     def add(self, router_id: str, count: int) -> list[ConntrackHelper]:
         """Add *count* helpers to a router and return them."""
@@ -51,8 +47,7 @@ class Database:
     ) -> list[ConntrackHelper]:
         """Answer as the server does, to whom a list of ids is as good as one."""
         asked = (filter_kwargs or {}).get("router_id", list(self._helpers))
-        routers: Collection[str] = [asked] if isinstance(asked, str) else asked
-        self.unasked.difference_update(routers)
+        routers: Iterable[str] = [asked] if isinstance(asked, str) else asked
         return [helper for each in routers for helper in self._helpers.get(each, ())]
 
 
