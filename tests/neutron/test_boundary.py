@@ -375,3 +375,14 @@ def _leave_chains(netns: Namespace, ports_left: Sequence[int]) -> None:
         lines += [f"-A {chain} -j {each}", f"-A {each} -p tcp --dport {port} -j CT --helper ftp"]
     for family in ("iptables", "ip6tables"):
         netns.run([f"{family}-nft-restore", "-n"], input="\n".join([*lines, "COMMIT", ""]))
+
+
+def test_show_asks_the_extension(agent: AgentProcess, router: str) -> None:
+    """An operator sees what is wanted as well, for the extension answers him."""
+    agent.start()
+    enforced(agent, router, row())
+    ctherd = Path(get_path("scripts"), "ctherd")
+    words = [ctherd, "show", "--state-dir", agent.home / "ctherd", "-o", "json"]
+    (shown,) = json.loads(process.run([*map(str, words)], timeout_s=30).stdout)["routers"]
+    assert (shown["netns"], shown["declared"]) == (f"qrouter-{router}", True)
+    assert [each["status"] for each in shown["assignments"]] == ["active"]
