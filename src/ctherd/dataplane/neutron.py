@@ -26,6 +26,7 @@ from ctherd.netlink import nf_tables_read as read
 from ctherd.netlink.dialogue import Dialogue, Question
 from ctherd.netlink.nf_tables import Operation
 
+_INFIX: Final = b"-cth"
 _CHAIN: Final = re.compile(r".+-cth(?:-.{1,7})?")
 _RULE: Final = re.compile(
     r"-p (tcp|udp) -m (?:tcp|udp) --dport (\d+)(?: -m comment --comment (?:\S+|\".*\"))?"
@@ -53,8 +54,13 @@ def has_chains(dialogue: Dialogue) -> bool:
     Raises: DataplaneError; OSError.
     """
     every = Question(nft.kind(Operation.GETCHAIN), _EVERY_FAMILY, b"", "GETCHAIN")
-    chains = map(read.chain, dialogue.dump_any(every))
-    return any(each.table == TABLE and _CHAIN.fullmatch(each.name) for each in chains)
+    for message in dialogue.dump_any(every):
+        # A router has scores of chains: only those that may be meant are worth decoding.
+        if _INFIX in bytes(message.body):
+            chain = read.chain(message)
+            if chain.table == TABLE and _CHAIN.fullmatch(chain.name):
+                return True
+    return False
 
 
 def find(table: Listing) -> Found:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ctherd.dataplane.circumstances import read_circumstances
 from ctherd.dataplane.conntrack import picks_up_connections
 from ctherd.dataplane.finding import Finding
-from ctherd.dataplane.iptables.kernel import has_legacy_table
+from ctherd.dataplane.iptables.kernel import has_any_legacy_table
 from ctherd.dataplane.iptables.names import chain_of
 from ctherd.dataplane.iptables.variant import Variant
 from ctherd.dataplane.modules import HelperModules
@@ -23,7 +23,6 @@ from ctherd.journal.state_dir import StateDirectory
 from ctherd.main.config import Config
 from ctherd.main.dataplanes import Choice, build, choose, unusable_here
 from ctherd.main.surroundings import Surroundings
-from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
 from ctherd.model.evidence import Circumstances
 from ctherd.model.observation import Tag
@@ -135,7 +134,7 @@ def needs_iptables_legacy(host: Host) -> bool:
 def _has_legacy_table(directory: NetnsDirectory, netns: NetnsName) -> bool:
     try:
         with directory.held(netns) as fd:
-            return any(has_legacy_table(fd, family) for family in Family)
+            return has_any_legacy_table(fd)
     except (CtherdError, OSError):
         return False
 

@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 from ctherd.dataplane import neutron
 from ctherd.dataplane.iptables.dataplane import IptablesDataplane
-from ctherd.dataplane.iptables.kernel import has_legacy_table
+from ctherd.dataplane.iptables.kernel import has_any_legacy_table
 from ctherd.dataplane.iptables.variant import Variant
 from ctherd.errors import CtherdError, DataplaneError
 from ctherd.main.migrate import removal, search
 from ctherd.main.wiring import netns_directory
 from ctherd.model.assignment import ANY, AssignmentKey, Destinations
-from ctherd.model.catalog import Family
 from ctherd.model.document import NetnsName
 from ctherd.netlink.dialogue import Dialogue
 
@@ -88,7 +87,7 @@ class Inheritance:
         finally:
             namespace.close()
         with self._directory.held(name) as fd:
-            return any(has_legacy_table(fd, family) for family in Family)
+            return has_any_legacy_table(fd)
 
     def _remove(self, name: NetnsName) -> CtherdError | None:
         try:

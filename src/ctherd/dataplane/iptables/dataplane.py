@@ -115,6 +115,13 @@ class IptablesDataplane:
             place.scope = scope
             place.stale = True
 
+    def is_absent(self, name: NetnsName, tag: Tag) -> bool:
+        """Tell, without running a program, that nothing with *tag* is in a netns.
+
+        Raises: CtherdError; OSError.
+        """
+        return self._kernel.lacks_all(self._open(name), names_of(tag))
+
     def tables(self, name: NetnsName) -> dict[Family, Listing]:
         """Return the raw tables of a netns as they are, whoever made what is in them.
 

@@ -6,7 +6,7 @@ generations; writers take turns by a lock that is the whole host's.
 """
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final, Protocol
@@ -53,6 +53,9 @@ class Kernel(Protocol):
     def may_guard(self, place: Place, family: Family, names: Names) -> bool:
         """Tell, without running a program, whether our chain may be in the table security."""
 
+    def lacks_all(self, place: Place, names: Names) -> bool:
+        """Tell, without running a program, whether nothing of ours is known to be in any table."""
+
     def generation(self, place: Place) -> int:
         """Return the generation that the ruleset is at; 0 where only reading it tells."""
 
@@ -87,6 +90,13 @@ class NftKernel:
         chain = nft.chain_name(SECURITY, names.chain)
         return _exists(place.dialogue, Operation.GETCHAIN, family, chain)
 
+    def lacks_all(self, place: Place, names: Names) -> bool:
+        """Ask for each of our chains."""
+        return all(
+            self.lacks_ours(place, family, names) and not self.may_guard(place, family, names)
+            for family in Family
+        )
+
     def generation(self, place: Place) -> int:
         """Ask nf_tables."""
         return place.dialogue.generation()
@@ -120,6 +130,10 @@ class LegacyKernel:
     def may_guard(self, place: Place, family: Family, names: Names) -> bool:
         """Where there is such a table, nothing but its program tells."""
         return has_legacy_table(place.netns_fd, family, table=SECURITY)
+
+    def lacks_all(self, place: Place, names: Names) -> bool:
+        """Where there is such a table, nothing but its program tells."""
+        return not has_any_legacy_table(place.netns_fd, (TABLE, SECURITY))
 
     def generation(self, place: Place) -> int:
         """There is none."""
@@ -164,12 +178,29 @@ def has_legacy_table(
     Raises: OSError if the netns may not be entered.
     """
     with entered(netns_fd):
-        try:
-            names = (proc / "thread-self/net" / _NAMES[family]).read_text(encoding="utf-8")
-        except OSError:
-            # No such file: this kernel was built without iptables-legacy.
-            return False
-    return table in names.split()
+        return table in _legacy_tables(family, proc)
+
+
+def has_any_legacy_table(
+    netns_fd: int, tables: Collection[str] = (TABLE,), proc: Path = Path("/proc")
+) -> bool:
+    """Tell whether iptables-legacy has one of *tables* of any family in the netns.
+
+    Raises: OSError if the netns may not be entered.
+    """
+    with entered(netns_fd):
+        return any(not _legacy_tables(family, proc).isdisjoint(tables) for family in Family)
+
+
+def _legacy_tables(family: Family, proc: Path) -> frozenset[str]:
+    """Return the names of the tables of *family* in the netns of this thread."""
+    try:
+        # Not by pathlib, which takes as long as the kernel.
+        with open(f"{proc}/thread-self/net/{_NAMES[family]}", encoding="utf-8") as names:
+            return frozenset(names.read().split())
+    except OSError:
+        # No such file: this kernel was built without iptables-legacy.
+        return frozenset()
 
 
 def kernel_of(variant: Variant, lock: XtablesLock) -> Kernel:

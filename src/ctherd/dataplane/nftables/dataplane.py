@@ -127,6 +127,13 @@ class NftablesDataplane:
             raise place
         return place.dialogue
 
+    def is_absent(self, name: NetnsName, tag: Tag) -> bool:
+        """Tell that no table of our name is in a netns, whoever's it would be.
+
+        Raises: CtherdError; OSError.
+        """
+        return read_table(self.dialogue(name)) is None
+
     def _identify(self, name: NetnsName) -> int | CtherdError:
         place = self._places.get(name)
         if place is not None and not self._opener.leads_to(place.namespace):
