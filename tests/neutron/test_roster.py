@@ -98,3 +98,19 @@ def test_nothing_is_lost_between_threads() -> None:
         found.update(roster.take().routers)
     found.update(roster.take().routers)
     assert found == set(ids)
+
+
+def test_who_looks_is_told_once_until_he_looked() -> None:
+    """Two hundred routers wake a thread once; what comes after it looked wakes it again."""
+    roster, told = Roster(), list[int]()
+    roster.tell(lambda: told.append(1))
+    for _ in range(3):
+        roster.lives(A, AT_A)
+        roster.leaves(A)
+    assert len(told) == 1
+    roster.take()
+    roster.lives(A, AT_A)
+    roster.call_for([A])
+    assert len(told) == 2
+    roster.tell(lambda: told.append(2))
+    assert told == [1, 1, 2], "a new listener is told of what the last one did not take"

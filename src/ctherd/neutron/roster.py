@@ -31,11 +31,23 @@ class Roster:
         self._due: dict[RouterId, None] = {}
         self._left: set[NetnsName] = set()
         self._tell: Callable[[], None] = _nobody
+        self._is_told = False
 
     def tell(self, tell: Callable[[], None]) -> None:
-        """Call *tell*, from whichever thread, when there is something to do."""
+        """Call *tell*, from whichever thread, when there is something to do.
+
+        Shape: once, until somebody takes it: waking a thread for each of many routers costs more
+        than all that is then done for them.
+        """
         with self._lock:
             self._tell = tell
+            self._is_told = True
+        tell()
+
+    def _tell_once(self) -> None:
+        with self._lock:
+            tell = _nobody if self._is_told else self._tell
+            self._is_told = True
         tell()
 
     # -- from Neutron's threads ------------------------------------------------------------------
@@ -51,7 +63,7 @@ class Roster:
             if netns is not None:
                 self._left.discard(netns)
             self._due[router] = None
-        self._tell()
+        self._tell_once()
 
     def leaves(self, router: RouterId) -> None:
         """The agent is about to delete *router*."""
@@ -61,7 +73,7 @@ class Roster:
             self._due.pop(router, None)
             if home is not None:
                 self._left.add(home)
-        self._tell()
+        self._tell_once()
 
     def call_for(self, routers: Iterable[RouterId]) -> None:
         """Have these looked at; those that nobody has here are no error."""
@@ -69,7 +81,7 @@ class Roster:
             known = [each for each in routers if each in self._homes]
             self._due.update(dict.fromkeys(known))
         if known:
-            self._tell()
+            self._tell_once()
 
     # -- from ours -------------------------------------------------------------------------------
 
@@ -108,6 +120,7 @@ class Roster:
             left = sorted(self._left)
             self._due.clear()
             self._left.clear()
+            self._is_told = False
             return Due(routers, left)
 
 
