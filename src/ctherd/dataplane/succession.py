@@ -54,10 +54,10 @@ class HostDataplane(Dataplane, Protocol):
         Raises: ConfigurationError if this dataplane cannot.
         """
 
-    def is_absent(self, name: NetnsName, tag: Tag) -> bool:
+    def is_absent(self, dialogue: Dialogue, tag: Tag) -> bool:
         """Tell, for much less than an observation costs, that nothing with *tag* is in a netns.
 
-        Shape: False means that only an observation tells.
+        Shape: the netns of *dialogue*; False means that only an observation tells.
         Raises: CtherdError; OSError.
         """
 
@@ -147,10 +147,10 @@ class Succession:
         """Ask the present dataplane."""
         self._present.narrow(scope)
 
-    def is_absent(self, name: NetnsName, tag: Tag) -> bool:
+    def is_absent(self, dialogue: Dialogue, tag: Tag) -> bool:
         """Ask all of them."""
         every = (self._present, *self._former.values())
-        return all(each.is_absent(name, tag) for each in every)
+        return all(each.is_absent(dialogue, tag) for each in every)
 
     # -- what former dataplanes left -------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class Succession:
 
     def _look(self, request: ObserveRequest, tag: Tag) -> Iterable[Left]:
         for name, former in self._former.items():
-            if _is_absent(former, request.netns, tag):
+            if self._is_absent(former, request.netns, tag):
                 continue
             (seen,) = former.observe([ObserveRequest(request.netns, tag)])
             if isinstance(seen, ToolMissing):
@@ -184,6 +184,12 @@ class Succession:
                 yield Left(name, former, nothing)
             elif isinstance(seen, Observation) and _is_of(request, seen):
                 yield Left(name, former, seen)
+
+    def _is_absent(self, former: HostDataplane, netns: NetnsName, tag: Tag) -> bool:
+        try:
+            return former.is_absent(self._present.dialogue(netns), tag)
+        except (CtherdError, OSError):
+            return False  # an observation says what is wrong
 
     def _settle(self, name: NetnsName) -> None:
         """Nothing is left of former dataplanes in this netns."""
@@ -211,13 +217,6 @@ class Succession:
             if error is not None:
                 return error
         return outcome
-
-
-def _is_absent(former: HostDataplane, netns: NetnsName, tag: Tag) -> bool:
-    try:
-        return former.is_absent(netns, tag)
-    except (CtherdError, OSError):
-        return False  # an observation says what is wrong
 
 
 def _is_of(request: ObserveRequest, seen: Observation) -> bool:

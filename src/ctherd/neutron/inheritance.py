@@ -5,7 +5,8 @@ that extension. So it has to be read, and made ours, before that.
 """
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,9 @@ from ctherd.main.wiring import netns_directory
 from ctherd.model.assignment import ANY, AssignmentKey, Destinations
 from ctherd.model.document import NetnsName
 from ctherd.netlink.dialogue import Dialogue
+
+DialogueWith = Callable[[NetnsName], AbstractContextManager[Dialogue]]
+"""Has a dialogue with the nf_tables of a netns. Raises: CtherdError."""
 
 
 class Left(NamedTuple):
@@ -39,10 +43,13 @@ class Inheritance:
         self._directory = netns_directory(netns_dir, leave_room=False)
         self._variants = {each: IptablesDataplane(self._directory, each) for each in Variant}
 
-    def find(self, names: Sequence[NetnsName]) -> list[Left]:
-        """Return what was left in these netns; those without anything are not mentioned."""
+    def find(self, names: Sequence[NetnsName], dialogue_with: DialogueWith) -> list[Left]:
+        """Return what was left in these netns; those without anything are not mentioned.
+
+        Shape: *dialogue_with* may know one that is open; to open one takes longer than to ask.
+        """
         with self._turn:
-            found = list(self._find(names))
+            found = list(self._find(names, dialogue_with))
             self._found.update((left.netns, left) for left in found)
             return found
 
@@ -65,11 +72,13 @@ class Inheritance:
         """Return all names in the directory."""
         return self._directory.names()
 
-    def _find(self, names: Sequence[NetnsName]) -> Iterator[Left]:
+    def _find(self, names: Sequence[NetnsName], dialogue_with: DialogueWith) -> Iterator[Left]:
         for name in names:
             try:
-                # A program for each family of each router would take longer than all else.
-                found = list(search(self._variants, name)) if self._may_be_there(name) else []
+                # Programs are run where there may be something, and nowhere else.
+                with dialogue_with(name) as dialogue:
+                    may_be_there = self._may_be_there(dialogue)
+                found = list(search(self._variants, name)) if may_be_there else []
             except (CtherdError, OSError):
                 continue  # whoever keeps this netns true will say what is wrong with it
             finally:
@@ -79,14 +88,10 @@ class Inheritance:
                 unknown = tuple(rule for each in found for rule in each.found.unknown)
                 yield Left(name, assigned, unknown)
 
-    def _may_be_there(self, name: NetnsName) -> bool:
-        namespace = self._directory.open(name)
-        try:
-            if neutron.has_chains(Dialogue(namespace.transport, name)):
-                return True
-        finally:
-            namespace.close()
-        with self._directory.held(name) as fd:
+    def _may_be_there(self, dialogue: Dialogue) -> bool:
+        if neutron.has_chains(dialogue):
+            return True
+        with self._directory.held(NetnsName(dialogue.netns)) as fd:
             return has_any_legacy_table(fd)
 
     def _remove(self, name: NetnsName) -> CtherdError | None:

@@ -129,11 +129,10 @@ def look_around(netns: Any, tag: Any, assigned: Any) -> Plain:
 
 @context.entrypoint
 @_errors_as_data
-def find_inherited() -> Plain:
+def find_inherited(kept: Sequence[Any]) -> Plain:
     """Return (netns, assignments, other rules) where Neutron's extension left chains."""
-    return [
-        (left.netns, as_lines(left.assigned), left.unknown) for left in _side().find_inherited()
-    ]
+    found = _side().find_inherited(frozenset(plain.names_from_plain(kept)))
+    return [(left.netns, as_lines(left.assigned), left.unknown) for left in found]
 
 
 @context.entrypoint

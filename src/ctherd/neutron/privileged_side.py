@@ -5,7 +5,9 @@ it, with sockets of its own.
 """
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 from ctherd.errors import CtherdError, DataplaneError
 from ctherd.main.config import Config
@@ -16,6 +18,7 @@ from ctherd.model.assignment import AssignmentKey
 from ctherd.model.document import NetnsName
 from ctherd.model.observation import Tag
 from ctherd.model.safe_scope import WIDE
+from ctherd.netlink.dialogue import Dialogue
 from ctherd.netns.open_files import allow_most
 from ctherd.neutron.herald import Herald
 from ctherd.neutron.inheritance import Inheritance, Left
@@ -87,9 +90,25 @@ class PrivilegedSide:
         self.inheritance.remove_covered(revocation.netns, known)
         return self._revoker.revoke(revocation)
 
-    def find_inherited(self) -> list[Left]:
-        """Return what Neutron's extension left in the namespaces of routers."""
-        return self.inheritance.find([each for each in self._directory.names() if is_router(each)])
+    def find_inherited(self, kept: Collection[NetnsName]) -> list[Left]:
+        """Return what Neutron's extension left in the namespaces of routers.
+
+        Shape: *kept* are those that will be identified next; they stay open for that.
+        """
+        names = [each for each in self._directory.names() if is_router(each)]
+        with self._turn:
+            return self.inheritance.find(names, partial(self._dialogue_with, kept))
+
+    @contextmanager
+    def _dialogue_with(self, kept: Collection[NetnsName], name: NetnsName) -> Iterator[Dialogue]:
+        if name in kept:
+            yield self._dataplane.dialogue(name)
+            return
+        namespace = self._directory.open(name)
+        try:
+            yield Dialogue(namespace.transport, name)
+        finally:
+            namespace.close()
 
     def look_around(
         self, netns: NetnsName, tag: Tag | None, keys: Collection[AssignmentKey]

@@ -58,8 +58,8 @@ class Calls(Protocol):
     def look_around(self, netns: str, tag: str | None, assigned: str) -> Plain:
         """Return what there is in one netns besides our assignments."""
 
-    def find_inherited(self) -> Plain:
-        """Return what Neutron's extension left."""
+    def find_inherited(self, kept: Sequence[str]) -> Plain:
+        """Return what Neutron's extension left, in *kept* netns and all others."""
 
     def remove_inherited(self, names: Sequence[str]) -> Plain:
         """Remove it; return the errors."""

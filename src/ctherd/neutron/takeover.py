@@ -40,7 +40,8 @@ class Takeover:
         Raises: CtherdError if that cannot be learned.
         """
         known = {each.netns: each for each in remembered}
-        for name, lines, unknown in ask("find what was left", self._calls.find_inherited):
+        found = ask("find what was left", self._calls.find_inherited, sorted(known))
+        for name, lines, unknown in found:
             netns = NetnsName(name)
             self._left.add(netns)
             assigned = from_lines(lines)[0]

@@ -7,6 +7,7 @@ since (iptables-nft: the generation). Nothing is believed to be done before it w
 import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 from ctherd.dataplane.iptables import narrowing
@@ -115,12 +116,13 @@ class IptablesDataplane:
             place.scope = scope
             place.stale = True
 
-    def is_absent(self, name: NetnsName, tag: Tag) -> bool:
-        """Tell, without running a program, that nothing with *tag* is in a netns.
+    def is_absent(self, dialogue: Dialogue, tag: Tag) -> bool:
+        """Tell, without running a program, that nothing with *tag* is in the netns of *dialogue*.
 
         Raises: CtherdError; OSError.
         """
-        return self._kernel.lacks_all(self._open(name), names_of(tag))
+        open_fd = partial(self._opener.open_fd, NetnsName(dialogue.netns))
+        return self._kernel.lacks_all(dialogue, open_fd, names_of(tag))
 
     def tables(self, name: NetnsName) -> dict[Family, Listing]:
         """Return the raw tables of a netns as they are, whoever made what is in them.

@@ -6,7 +6,8 @@ generations; writers take turns by a lock that is the whole host's.
 """
 
 import errno
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final, Protocol
@@ -53,8 +54,11 @@ class Kernel(Protocol):
     def may_guard(self, place: Place, family: Family, names: Names) -> bool:
         """Tell, without running a program, whether our chain may be in the table security."""
 
-    def lacks_all(self, place: Place, names: Names) -> bool:
-        """Tell, without running a program, whether nothing of ours is known to be in any table."""
+    def lacks_all(self, dialogue: Dialogue, open_fd: Callable[[], int], names: Names) -> bool:
+        """Tell, without running a program, whether nothing of ours is known to be in any table.
+
+        Shape: *dialogue* is with the nf_tables of the netns that *open_fd* opens.
+        """
 
     def generation(self, place: Place) -> int:
         """Return the generation that the ruleset is at; 0 where only reading it tells."""
@@ -90,11 +94,12 @@ class NftKernel:
         chain = nft.chain_name(SECURITY, names.chain)
         return _exists(place.dialogue, Operation.GETCHAIN, family, chain)
 
-    def lacks_all(self, place: Place, names: Names) -> bool:
+    def lacks_all(self, dialogue: Dialogue, open_fd: Callable[[], int], names: Names) -> bool:
         """Ask for each of our chains."""
-        return all(
-            self.lacks_ours(place, family, names) and not self.may_guard(place, family, names)
+        return not any(
+            _exists(dialogue, Operation.GETCHAIN, family, nft.chain_name(table, names.chain))
             for family in Family
+            for table in (TABLE, SECURITY)
         )
 
     def generation(self, place: Place) -> int:
@@ -131,9 +136,13 @@ class LegacyKernel:
         """Where there is such a table, nothing but its program tells."""
         return has_legacy_table(place.netns_fd, family, table=SECURITY)
 
-    def lacks_all(self, place: Place, names: Names) -> bool:
+    def lacks_all(self, dialogue: Dialogue, open_fd: Callable[[], int], names: Names) -> bool:
         """Where there is such a table, nothing but its program tells."""
-        return not has_any_legacy_table(place.netns_fd, (TABLE, SECURITY))
+        netns_fd = open_fd()
+        try:
+            return not has_any_legacy_table(netns_fd, (TABLE, SECURITY))
+        finally:
+            os.close(netns_fd)
 
     def generation(self, place: Place) -> int:
         """There is none."""

@@ -127,12 +127,12 @@ class NftablesDataplane:
             raise place
         return place.dialogue
 
-    def is_absent(self, name: NetnsName, tag: Tag) -> bool:
-        """Tell that no table of our name is in a netns, whoever's it would be.
+    def is_absent(self, dialogue: Dialogue, tag: Tag) -> bool:
+        """Tell that no table of our name is in the netns of *dialogue*, whoever's it would be.
 
         Raises: CtherdError; OSError.
         """
-        return read_table(self.dialogue(name)) is None
+        return read_table(dialogue) is None
 
     def _identify(self, name: NetnsName) -> int | CtherdError:
         place = self._places.get(name)
