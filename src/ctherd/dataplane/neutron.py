@@ -54,13 +54,11 @@ def has_chains(dialogue: Dialogue) -> bool:
     Raises: DataplaneError; OSError.
     """
     every = Question(nft.kind(Operation.GETCHAIN), _EVERY_FAMILY, b"", "GETCHAIN")
-    for message in dialogue.dump_any(every):
-        # A router has scores of chains: only those that may be meant are worth decoding.
-        if _INFIX in bytes(message.body):
-            chain = read.chain(message)
-            if chain.table == TABLE and _CHAIN.fullmatch(chain.name):
-                return True
-    return False
+    # A router has scores of chains: they are decoded only where one may be meant.
+    if not dialogue.dump_mentions(every, _INFIX):
+        return False
+    chains = map(read.chain, dialogue.dump_any(every))
+    return any(each.table == TABLE and _CHAIN.fullmatch(each.name) for each in chains)
 
 
 def find(table: Listing) -> Found:

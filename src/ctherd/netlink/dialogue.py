@@ -85,6 +85,23 @@ class Dialogue:
         """Yield everything that *question* selects, as ``dump`` does."""
         return self._answers(question, dump=True)
 
+    def dump_mentions(self, question: Question, needle: bytes) -> bool:
+        """Tell whether *needle* is anywhere in what *question* selects; nothing is decoded."""
+        sequence = next(self._sequences)
+        kind, family, body, words = question
+        self.transport.send(wire.netfilter_message(kind, wire.NLM_F_DUMP, sequence, family, body))
+        found = False
+        while True:
+            datagram = self.transport.receive()
+            last = wire.last(datagram)
+            if last.sequence != sequence:
+                continue
+            found = found or needle in bytes(datagram)
+            if last.kind == wire.NLMSG_ERROR:
+                self._raise(wire.answer(last), words)
+            if last.kind in (wire.NLMSG_DONE, wire.NLMSG_ERROR):
+                return found
+
     def ask_any(self, question: Question) -> Message:
         """Return the one answer to *question*, valid until the next question.
 

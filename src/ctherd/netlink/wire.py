@@ -33,6 +33,7 @@ _HEADER: Final = struct.Struct("=IHHII")
 NETFILTER_HEADER: Final = struct.Struct("=IHHIIBBH")
 """size, kind, flags, sequence, port id, family, version, resource: nlmsghdr and nfgenmsg"""
 _ATTRIBUTE: Final = struct.Struct("=HH")
+_SIZE: Final = struct.Struct("=I")
 _ERRNO: Final = struct.Struct("=i")
 _BRIEF_ANSWER: Final = struct.Struct("=4xH2xI4xi")
 """kind, sequence and negative errno: all of an answer but the words"""
@@ -168,6 +169,22 @@ def number(payload: memoryview | bytes) -> int:
 def signed(payload: memoryview | bytes) -> int:
     """Decode a big-endian two's complement attribute of any width."""
     return int.from_bytes(payload, "big", signed=True)
+
+
+def last(datagram: memoryview) -> Message:
+    """Return the last message of a datagram; of those before it only their lengths are read.
+
+    Raises: RemoteProtocolError if a length does not fit.
+    """
+    offset, end = 0, len(datagram)
+    while True:
+        size = _SIZE.unpack_from(datagram, offset)[0] if end - offset >= _HEADER.size else 0
+        if not _HEADER.size <= size <= end - offset:
+            raise RemoteProtocolError(f"a netlink message of {size} bytes does not fit")
+        after = offset + (size + 3 & ~3)
+        if after >= end:
+            return next(messages(datagram[offset:]))
+        offset = after
 
 
 def says(datagram: memoryview, sequence: int, errno: int) -> bool:
