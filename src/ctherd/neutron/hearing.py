@@ -70,12 +70,18 @@ class Hearing:
         self._remove_reader(self._door.fileno())
         self._door.close()
 
-    def _ask(self) -> None:
+    def _ask(self) -> bool:
         try:
             ask("tell of events", self._calls.tell_events, self._address, self._secret)
         except CtherdError as error:
             _log.error("drift is found by sweeps only, until events are heard again: %s", error)
-            self._retry = asyncio.get_running_loop().call_later(_RETRY_S, self._ask)
+            self._retry = asyncio.get_running_loop().call_later(_RETRY_S, self._ask_again)
+            return False
+        return True
+
+    def _ask_again(self) -> None:
+        if self._ask():
+            self._on_overflow()  # what happened since the last daemon died was not heard
 
     def _accept(self) -> None:
         try:
