@@ -72,7 +72,9 @@ class Watched:
             await asyncio.sleep(_LOOK_AGAIN_S)
 
     def _is_settled(self, agent: Agent, wanted: Mapping[NetnsName, int]) -> bool:
-        if any(agent.queue.depth()) or (self._agent is agent and not wanted.keys() <= self._given):
+        if any(agent.queue.depth()) or not agent.source.in_sync:
+            return False
+        if self._agent is agent and not wanted.keys() <= self._given:
             return False
         return all(_helpers(agent, netns) == count for netns, count in wanted.items())
 

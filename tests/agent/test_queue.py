@@ -77,3 +77,14 @@ async def test_a_thousand_at_once_are_not_gone_through_for_each_of_them() -> Non
     await worker.came.wait()
     assert len(worker.taken) == 1000
     assert worker.asked < 5000
+
+
+async def test_who_was_looked_at_meanwhile_is_not_looked_at_again() -> None:
+    """What is dropped is due no more; what else waits still is."""
+    worker = Worker()
+    worker.queue.put(A)
+    worker.queue.put(B)
+    worker.queue.drop([A, NetnsName("never asked for")])
+    await worker.came.wait()
+    assert worker.taken == [B]
+    assert worker.queue.depth() == (0, 0)

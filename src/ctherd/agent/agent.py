@@ -260,6 +260,7 @@ class Agent:
         began_s = time.monotonic()
         held = {netns for netns in names if self._revocations.holds(netns)}
         names = [netns for netns in names if netns not in held]
+        self.queue.drop(names)
         self.queue.put_back(held)
         try:
             reports = self._reconciler.reconcile(names)

@@ -59,6 +59,11 @@ class Queue:
             del self._due[netns]
         return names
 
+    def drop(self, names: Iterable[NetnsName]) -> None:
+        """Forget that *names* were asked for: they are looked at right now."""
+        for netns in names:
+            self._due.pop(netns, None)
+
     def wake(self) -> None:
         """Set the clock for what is due next."""
         due_s = min(

@@ -22,7 +22,6 @@ from ctherd.dataplane.iptables.variant import TABLE
 from ctherd.model.assignment import AssignmentKey
 from ctherd.model.catalog import HELPERS, Protocol
 from ctherd.netlink import nf_tables as nft
-from ctherd.netlink import nf_tables_read as read
 from ctherd.netlink.dialogue import Dialogue, Question
 from ctherd.netlink.nf_tables import Operation
 
@@ -48,17 +47,15 @@ class Found:
     unknown: tuple[str, ...] = ()
 
 
-def has_chains(dialogue: Dialogue) -> bool:
-    """Tell, without running a program, whether nf_tables has a chain of the extension's.
+def may_have_chains(dialogue: Dialogue) -> bool:
+    """Tell, without running a program, whether nf_tables may have chains of the extension's.
 
+    Shape: only the rules of raw tables are asked for, as each of its chains has or reaches one: a
+    router has scores of other chains.
     Raises: DataplaneError; OSError.
     """
-    every = Question(nft.kind(Operation.GETCHAIN), _EVERY_FAMILY, b"", "GETCHAIN")
-    # A router has scores of chains: they are decoded only where one may be meant.
-    if not dialogue.dump_mentions(every, _INFIX):
-        return False
-    chains = map(read.chain, dialogue.dump_any(every))
-    return any(each.table == TABLE and _CHAIN.fullmatch(each.name) for each in chains)
+    rules = Question(nft.kind(Operation.GETRULE), _EVERY_FAMILY, nft.table_name(TABLE), "GETRULE")
+    return dialogue.dump_mentions(rules, _INFIX)
 
 
 def find(table: Listing) -> Found:

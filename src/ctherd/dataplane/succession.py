@@ -54,6 +54,10 @@ class HostDataplane(Dataplane, Protocol):
         Raises: ConfigurationError if this dataplane cannot.
         """
 
+
+class Predecessor(HostDataplane, Protocol):
+    """A dataplane that others can take over from."""
+
     def is_absent(self, dialogue: Dialogue, tag: Tag) -> bool:
         """Tell, for much less than an observation costs, that nothing with *tag* is in a netns.
 
@@ -78,7 +82,7 @@ class Left(NamedTuple):
 class Succession:
     """A dataplane that takes over from *former* ones, by name, netns by netns."""
 
-    def __init__(self, present: HostDataplane, former: Mapping[str, HostDataplane]) -> None:
+    def __init__(self, present: HostDataplane, former: Mapping[str, Predecessor]) -> None:
         self._present = present
         self._former = former
         # The cookies of netns in which nothing of a former dataplane is left.
@@ -147,11 +151,6 @@ class Succession:
         """Ask the present dataplane."""
         self._present.narrow(scope)
 
-    def is_absent(self, dialogue: Dialogue, tag: Tag) -> bool:
-        """Ask all of them."""
-        every = (self._present, *self._former.values())
-        return all(each.is_absent(dialogue, tag) for each in every)
-
     # -- what former dataplanes left -------------------------------------------------------------
 
     def _is_taken_over(self, name: NetnsName) -> bool:
@@ -185,7 +184,7 @@ class Succession:
             elif isinstance(seen, Observation) and _is_of(request, seen):
                 yield Left(name, former, seen)
 
-    def _is_absent(self, former: HostDataplane, netns: NetnsName, tag: Tag) -> bool:
+    def _is_absent(self, former: Predecessor, netns: NetnsName, tag: Tag) -> bool:
         try:
             return former.is_absent(self._present.dialogue(netns), tag)
         except (CtherdError, OSError):

@@ -78,9 +78,10 @@ def from_lines(lines: str) -> Lines:
     return Lines(managed, unusual, frozenset(adopting))
 
 
+@lru_cache(maxsize=4096)
 def _assignment(line: str) -> tuple[AssignmentKey, OnRevoke | None, bool, Destinations]:
+    # A thousand routers share a dozen lines, and their names with all others.
     protocol, port, helper, *rest = line.split(" ", 3)
-    # A thousand routers share a dozen names.
     key = AssignmentKey(Protocol(protocol), int(port), intern(helper))
     if not rest:
         return key, None, False, destinations()

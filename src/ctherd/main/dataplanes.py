@@ -8,7 +8,7 @@ from ctherd import process
 from ctherd.dataplane.iptables.dataplane import IptablesDataplane
 from ctherd.dataplane.iptables.variant import Variant
 from ctherd.dataplane.nftables.dataplane import NftablesDataplane
-from ctherd.dataplane.succession import HostDataplane, Succession
+from ctherd.dataplane.succession import HostDataplane, Predecessor, Succession
 from ctherd.errors import ConfigurationError, CtherdError, DataplaneError
 from ctherd.main.config import AUTO, Config
 from ctherd.model.catalog import Family
@@ -113,7 +113,7 @@ def _without_nf_tables() -> str:
 
 def every_dataplane(
     directory: NetnsDirectory, *, own_table: bool = True
-) -> Mapping[str, HostDataplane]:
+) -> Mapping[str, Predecessor]:
     """Return all dataplanes by their names."""
     return {
         NFTABLES: NftablesDataplane(

@@ -37,7 +37,7 @@ class Question(NamedTuple):
 
 
 class Order(NamedTuple):
-    """One request that changes something outside of any transaction. Shape: as Question."""
+    """One request outside of any transaction; only errors answer it. Shape: as Question."""
 
     kind: int
     family: int

@@ -1,15 +1,25 @@
 """What the kernel says of nf_tables state, decoded into plain values.
 
+The tables of many routers are made alike, so that most of what is read after a start has been read
+before in another netns: equal bytes are decoded once.
+
 Source: linux/netfilter/nf_tables.h.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache, wraps
+from typing import Final, TypeVar
 
 from ctherd.netlink.nf_tables import COMMENT, Element, SetFlag, TableFlag
 from ctherd.netlink.wire import Message, attribute_list, attributes, number, signed, text
 
 _HEADER: Final = 4  # nfgenmsg precedes the attributes
+
+_REMEMBERED: Final = 1024
+"""Distinct messages, and as many elements: a few hundred bytes each."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,21 @@ class HelperObject:
     l4_protocol: int
 
 
+def _once(decode: Callable[[dict[int, memoryview]], _T]) -> Callable[[Message], _T]:
+    """Remember what *decode* made of a message's attributes; it must not be changed by anybody."""
+
+    @lru_cache(maxsize=_REMEMBERED)
+    def remembered(encoded: bytes) -> _T:
+        return decode(attributes(memoryview(encoded)))
+
+    @wraps(decode)
+    def read(message: Message) -> _T:
+        # What comes before them holds the generation, which is another in each netns.
+        return remembered(bytes(message.body[_HEADER:]))
+
+    return read
+
+
 def generation(message: Message) -> Generation:
     """Decode a NEWGEN message."""
     found = attributes(message.body, _HEADER)
@@ -102,9 +127,9 @@ def table(message: Message) -> Table:
     )
 
 
-def chain(message: Message) -> Chain:
+@_once
+def chain(found: dict[int, memoryview]) -> Chain:
     """Decode a NEWCHAIN message."""
-    found = attributes(message.body, _HEADER)
     hook = attributes(found[4]) if 4 in found else {}
     return Chain(
         table=text(found[1]),
@@ -116,9 +141,9 @@ def chain(message: Message) -> Chain:
     )
 
 
-def rule(message: Message) -> Rule:
+@_once
+def rule(found: dict[int, memoryview]) -> Rule:
     """Decode a NEWRULE message."""
-    found = attributes(message.body, _HEADER)
     listed = attribute_list(found[4]) if 4 in found else iter(())
     return Rule(
         text(found[1]), text(found[2]), tuple(_expression(payload) for _, payload in listed)
@@ -130,9 +155,9 @@ def expression(encoded: bytes) -> Expression:
     return _expression(memoryview(encoded)[4:])
 
 
-def set_(message: Message) -> Set:
+@_once
+def set_(found: dict[int, memoryview]) -> Set:
     """Decode a NEWSET message."""
-    found = attributes(message.body, _HEADER)
     return Set(
         name=text(found[2]),
         flags=SetFlag(number(found.get(3, b""))),
@@ -143,9 +168,9 @@ def set_(message: Message) -> Set:
     )
 
 
-def helper_object(message: Message) -> HelperObject | None:
+@_once
+def helper_object(found: dict[int, memoryview]) -> HelperObject | None:
     """Decode a NEWOBJ message; None if the object is of another type."""
-    found = attributes(message.body, _HEADER)
     inner = attributes(found[4]) if 4 in found else {}
     if 1 not in inner or 3 not in inner:
         return None
@@ -165,10 +190,12 @@ def elements(message: Message) -> list[Element]:
     found = attributes(message.body, _HEADER)
     if 3 not in found:
         return []
-    return [_element(attributes(payload)) for _, payload in attribute_list(found[3])]
+    return [_element(bytes(payload)) for _, payload in attribute_list(found[3])]
 
 
-def _element(found: dict[int, memoryview]) -> Element:
+@lru_cache(maxsize=_REMEMBERED)
+def _element(payload: bytes) -> Element:
+    found = attributes(memoryview(payload))
     end = bytes(attributes(found[10])[1]) if 10 in found else None
     key = bytes(attributes(found[1])[1]) if 1 in found else b""
     return Element(key, end, text(found.get(9, b"")))

@@ -138,8 +138,20 @@ def messages(datagram: memoryview) -> Iterator[Message]:
 
 
 def attributes(body: memoryview, offset: int = 0) -> dict[int, memoryview]:
-    """Return the attributes from *offset* on, by kind; of repeated kinds the last."""
-    return dict(attribute_list(body, offset))
+    """Return the attributes from *offset* on, by kind; of repeated kinds the last.
+
+    Raises: RemoteProtocolError if a length does not fit.
+    """
+    # Not by attribute_list: most of what is decoded goes through here.
+    found: dict[int, memoryview] = {}
+    end = len(body)
+    while offset + 4 <= end:
+        size, kind = _ATTRIBUTE.unpack_from(body, offset)
+        if size < 4 or offset + size > end:
+            raise RemoteProtocolError(f"a netlink attribute of {size} bytes does not fit")
+        found[kind & _KIND_MASK] = body[offset + 4 : offset + size]
+        offset += (size + 3) & ~3
+    return found
 
 
 def attribute_list(body: memoryview, offset: int = 0) -> Iterator[tuple[int, memoryview]]:

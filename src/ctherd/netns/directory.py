@@ -166,7 +166,7 @@ class NetnsDirectory:
     def _open_entry(self, name: NetnsName) -> int:
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            return os.open(self.path / name, flags)
+            return os.open(f"{self.path}/{name}", flags)
         except FileNotFoundError as error:
             where = f"{self.path}/{name}"
             if not self.path.is_dir():

@@ -68,10 +68,6 @@ class Inheritance:
         with self._turn:
             return [error for name in names if (error := self._remove(name)) is not None]
 
-    def names(self) -> list[NetnsName]:
-        """Return all names in the directory."""
-        return self._directory.names()
-
     def _find(self, names: Sequence[NetnsName], dialogue_with: DialogueWith) -> Iterator[Left]:
         for name in names:
             try:
@@ -89,7 +85,7 @@ class Inheritance:
                 yield Left(name, assigned, unknown)
 
     def _may_be_there(self, dialogue: Dialogue) -> bool:
-        if neutron.has_chains(dialogue):
+        if neutron.may_have_chains(dialogue):
             return True
         with self._directory.held(NetnsName(dialogue.netns)) as fd:
             return has_any_legacy_table(fd)
