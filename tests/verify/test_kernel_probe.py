@@ -189,6 +189,22 @@ def test_an_ipset_is_copied(nft_edge: Verified, topology: Topology) -> None:
     assert found["ftp", "ipv6"]["proof"] == "probe"
 
 
+def test_a_router_that_does_not_forward_is_told(nft_edge: Verified, topology: Topology) -> None:
+    """In one family; where it does, the flow proves the helper."""
+    nft_edge.apply(FTP)
+    topology.router.set_sysctl("ipv4/ip_forward", 0)
+    found = nft_edge.verify()
+    assert found["ftp", "ipv4"]["proof"] == "state"
+    assert (
+        "no flow came through the copy: the router does not forward "
+        "(net.ipv4.conf.inside.forwarding is 0)" in found["ftp", "ipv4"]["missing"][0]
+    )
+    assert found["ftp", "ipv6"]["proof"] == "probe"
+    topology.router.set_sysctl("ipv6/conf/all/forwarding", 0)
+    found = nft_edge.verify()
+    assert "(net.ipv6.conf.all.forwarding is 0)" in found["ftp", "ipv6"]["missing"][0]
+
+
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_what_only_a_flow_can_tell(tmp_path: Path, topology: Topology, place: str) -> None:
     """A zone that is set before the target CT leaves no helper; the younger chain comes first."""

@@ -12,35 +12,31 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from ctherd import systemd
 from ctherd.agent import control
+from ctherd.agent.answers import Answers
 from ctherd.agent.files import NetnsWatch
 from ctherd.agent.kernel_events import KernelEvents, Listen
 from ctherd.agent.patience import Patience
-from ctherd.agent.pulse import Pulse, pulse_as_data
+from ctherd.agent.pulse import Pulse
 from ctherd.agent.queue import Queue
 from ctherd.agent.revocations import Revocations
 from ctherd.agent.source import Source
 from ctherd.agent.telling import log_changes
-from ctherd.errors import CtherdError, JournalError, NetnsAbsent, NotFound
-from ctherd.journal.evidence import from_data
+from ctherd.errors import CtherdError, JournalError, NetnsAbsent
 from ctherd.model.document import Document, NetnsName
 from ctherd.netns.directory import NetnsDirectory
 from ctherd.ports import Revoked
 from ctherd.reconcile.reconciler import Report
 from ctherd.service.host import HostService
-from ctherd.service.host_answers import Answer
-from ctherd.service.revocations import Outcome, add_outcomes, in_words, revoked_as_data
+from ctherd.service.revocations import Outcome, in_words, revoked_as_data
 
 _log: Final = logging.getLogger("ctherd.agent")
 
 _BATCH: Final = 256
 """Namespaces that are reconciled in one go, between two looks at events."""
-
-_OVERVIEW_BATCH: Final = 32
-"""Routers that are told of in one go: whoever looks on shall not delay a repair."""
 
 _DIRECTORY_POLL_S: Final = 1.0
 _JOURNAL_RETRY_S: Final = 1.0
@@ -138,7 +134,8 @@ class Agent:
             self._directory.path, on_netns=self._on_netns, on_overflow=self.look_everywhere
         )
         loop.add_reader(self._namespaces.fileno(), self._namespaces.read)
-        server = await control.serve(self._state_dir, self._answer)
+        answers = Answers(self.service, self.source, self.queue, self._revocations, self._pulse)
+        server = await control.serve(self._state_dir, answers.answer)
         try:
             self._start()
             background = [
@@ -359,72 +356,6 @@ class Agent:
             # Without a watchdog there is nobody to tell, but the task must not end.
             await asyncio.sleep(interval_s or 3600.0)
             systemd.notify("WATCHDOG=1")
-
-    # -- the control socket ----------------------------------------------------------------------
-
-    async def _answer(self, request: dict[str, Any]) -> Answer:
-        match request.get("operation"):
-            case "show":
-                return self.service.show(str(request.get("router", "")))
-            case "overview":
-                return await self._overview(request)
-            case "apply":
-                return await self._apply(request)
-            case "adopt":
-                return await self._adopt(request)
-            case "targets":
-                asked = (str(request.get(each, "")) for each in ("router", "assignment"))
-                return self.service.targets(None, *asked)
-            case "evidence":
-                return self._keep_evidence(request)
-        return self.source.answer(request)
-
-    async def _overview(self, request: dict[str, Any]) -> Answer:
-        """Tell how all routers fare, when something happened after what is known already.
-
-        Shape: nothing but the mark, if nothing did.
-        """
-        await self._pulse.later_than(request.get("after"), request.get("wait_s"))
-        if request.get("after") == self._pulse.mark:
-            return {"mark": self._pulse.mark}
-        told: Answer = {
-            **pulse_as_data(self._pulse),
-            "dataplane": self.service.chosen.get("name", ""),
-            "in_sync": self.source.in_sync,
-            "doubts": dict(self.source.doubts()),
-            "queue": self.queue.depth()._asdict(),
-            "routers": [],
-        }
-        names = list(self._reconciler.entries)
-        for start in range(0, len(names), _OVERVIEW_BATCH):
-            told["routers"] += self.service.overview(names[start : start + _OVERVIEW_BATCH])
-            await asyncio.sleep(0)
-        return told
-
-    async def _apply(self, request: dict[str, Any]) -> Answer:
-        """Let the source apply, and tell what came of what that owes to live flows."""
-        await self._revocations.idle()
-        before = self._revocations.serial
-        answer = self.source.answer(request)
-        self._revocations.look(self._reconciler.entries)
-        await self._revocations.idle()
-        return add_outcomes(answer, self._revocations.since(before))
-
-    def _keep_evidence(self, request: dict[str, Any]) -> Answer:
-        """Keep what `ctherd verify` found, and let it be told."""
-        netns = NetnsName(str(request.get("netns", "")))
-        if netns not in self._reconciler.entries:
-            raise NotFound(f"no router is declared or managed in netns {netns!r}")
-        self.service.keep_evidence(netns, map(from_data, request.get("evidence", ())))
-        self.source.reconciled([netns])
-        return {}
-
-    async def _adopt(self, request: dict[str, Any]) -> Answer:
-        await self._revocations.idle()
-        router, assignment = (str(request.get(each, "")) for each in ("router", "assignment"))
-        adoption = self.service.adoption(router, assignment)
-        really = bool(request.get("really"))
-        return await asyncio.to_thread(self.service.adopt, adoption, really=really)
 
 
 def _is_later(generation: int, known: int) -> bool:

@@ -59,6 +59,14 @@ class Namespace:
         with self.inside():
             Path("/proc/sys/net", name).write_text(f"{value}\n", encoding="ascii")
 
+    def sysctl(self, name: str) -> str:
+        """Return the sysctl ``net.<name>``, spelled with slashes, of this namespace.
+
+        Raises: OSError if there is none.
+        """
+        with self.inside():
+            return Path("/proc/sys/net", name).read_text(encoding="ascii").strip()
+
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Let the calling thread be here; sockets that it makes meanwhile stay here.

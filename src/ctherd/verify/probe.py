@@ -54,8 +54,26 @@ def probe(copy: Copy, sides: Sides | None, question: Question, links: list[Link]
             said, arrived = _sent(key, way)
             seen = _judged(conntrack, key, said, arrived)
     except (OSError, CtherdError) as error:
-        raise NoFlow(f"no flow came through the copy: {error}") from error
+        why = _not_forwarding(copy, sides) or str(error)
+        raise NoFlow(f"no flow came through the copy: {why}") from error
     return Seen(seen.result, f"{seen.words}; {_route(sides)}")
+
+
+def _not_forwarding(copy: Copy, sides: Sides | None) -> str:
+    """Say which setting keeps every flow from coming through, "" if none does."""
+    if sides is None:
+        return ""
+    # IPv4 asks the interface that a packet came by, IPv6 the one for all.
+    name = (
+        f"ipv4/conf/{sides.client.interface}/forwarding"
+        if isinstance(sides.client.address, IPv4Address)
+        else "ipv6/conf/all/forwarding"
+    )
+    try:
+        forwards = copy.router.sysctl(name) != "0"
+    except (OSError, CtherdError):
+        return ""
+    return "" if forwards else f"the router does not forward (net.{name.replace('/', '.')} is 0)"
 
 
 def _sent(key: AssignmentKey, way: Way) -> tuple[str, bool]:
