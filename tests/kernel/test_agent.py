@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ctherd.lab.namespace import Namespace
-from tests.kernel.conftest import MakeNetns
+from ctherd.lab.cleanup import remove
+from ctherd.lab.namespace import NETNS_DIR, Namespace
+from tests.kernel.conftest import MakeNetns, fresh_name
 from tests.kernel.host import FTP, TFTP, Host, assigned, becomes, canary, nft
 
 pytestmark = pytest.mark.usefixtures("only_agent")
@@ -69,6 +70,26 @@ def test_a_deleted_namespace_dies_and_a_new_one_is_programmed(
         subprocess.run(["ip", "netns", "add", netns.name], check=True)
         assert becomes(lambda: assigned(netns.name) == {21})
         assert assigned(other.name) == {69}
+
+
+def test_a_name_that_has_no_namespace_yet(host: Host, make_netns: MakeNetns) -> None:
+    """`ip netns add` makes an empty file first: its router waits until something is mounted there.
+
+    No event tells of that.
+    """
+    late, other, name = make_netns(), make_netns(), fresh_name()
+    place = NETNS_DIR / name
+    host.declare({name: [FTP], other.name: [TFTP]})
+    try:
+        with host.agent():
+            place.touch()
+            assert becomes(lambda: "nothing is mounted there yet" in host.command.log.read_text())
+            statuses = {each["netns"]: each["assignments"][0]["status"] for each in host.show()}
+            assert statuses == {name: "pending", other.name: "active"}
+            subprocess.run(["mount", "--bind", NETNS_DIR / late.name, place], check=True)
+            assert becomes(lambda: assigned(name) == {21})
+    finally:
+        remove([name])
 
 
 def test_unusual_removals_are_held_until_confirmed(host: Host, make_netns: MakeNetns) -> None:

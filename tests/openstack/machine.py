@@ -115,7 +115,12 @@ class Machine:
         target.write_text(text, encoding="utf-8")
 
     def has_netns(self, name: str) -> bool:
-        return self.path(f"/run/netns/{name}").exists()
+        """Tell whether a namespace is there; for a moment its name is that of an empty file."""
+        place = self.path(f"/run/netns/{name}")
+        try:
+            return place.stat().st_dev != place.parent.stat().st_dev
+        except FileNotFoundError:
+            return False
 
     def netns(self, name: str) -> Namespace:
         """Return a namespace that has a name on the machine, for use from outside."""
