@@ -110,12 +110,19 @@ class Network:
         for each in self.ask("GET", f"{path}?helper={helper}")["conntrack_helpers"]:
             self.ask("DELETE", f"{path}/{each['id']}")
 
-    def add_floating_address(self, router: str) -> None:
-        """Have an address of the outside translated to one of the inside."""
+    def add_floating_address(self, router: str) -> dict[str, Any]:
+        """Have an address of the outside translated to one of the inside; return that resource."""
         gateway = self.ask("GET", f"routers/{router}")["router"]["external_gateway_info"]
         (inside,) = self._interfaces(router)
         port = self.make("port", network_id=inside["network_id"])
-        self.make("floatingip", floating_network_id=gateway["network_id"], port_id=port["id"])
+        outside = {"floating_network_id": gateway["network_id"]}
+        return self.make("floatingip", **outside, port_id=port["id"])
+
+    def remove_floating_address(self, address: dict[str, Any]) -> None:
+        """Delete it, and the port that it was translated to."""
+        for path in (f"floatingips/{address['id']}", f"ports/{address['port_id']}"):
+            self.ask("DELETE", path)
+            self._made.remove(path)
 
     def ha_link(self, router: str) -> str:
         """Return the link by which the switch has the port for VRRP of *router*."""

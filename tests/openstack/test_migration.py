@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from ctherd.lab.namespace import Namespace
 from tests.openstack.configuration import CTHERD, IN_TREE, Setup
 from tests.openstack.machine import BIN, STATE
 from tests.openstack.network import FTP, TFTP, Network
+from tests.openstack.rules import in_tree, neutrons, ours, ports
 from tests.openstack.site import Site, assigned, becomes, failures
 from tests.openstack.stack import Stack
 
@@ -15,32 +15,6 @@ BOTH = Setup("conntrack_helper,ctherd")
 IPTABLES = Setup("ctherd", options=("dataplane = iptables-nft",))
 
 STATE_DIR = f"{STATE}/state/ctherd"
-
-
-def in_tree(router: Namespace) -> list[str]:
-    """The rules of Neutron's own extension, of both families."""
-    saved = (router.run([f"{each}-save", "-t", "raw"]).stdout for each in ("iptables", "ip6tables"))
-    return [line for text in saved for line in text.splitlines() if "-cth" in line]
-
-
-def ours(router: Namespace) -> bool:
-    """Tell whether anything of us is there, whichever dataplane made it."""
-    ruleset = router.run(["nft", "list", "ruleset"]).stdout
-    return "ctherd" in ruleset.lower()
-
-
-def neutrons(router: Namespace) -> list[str]:
-    """What Neutron's iptables manager has there, but for counters and for its own extension."""
-    saved = (router.run([f"{each}-save"]).stdout for each in ("iptables", "ip6tables"))
-    lines = [line for text in saved for line in text.splitlines() if line[:1] in "-:"]
-    return [line.split(" [")[0] for line in lines if "-cth" not in line and "ctherd" not in line]
-
-
-def ports(router: Namespace) -> set[int]:
-    """The ports that have a helper of ours, whichever dataplane made it."""
-    saved = router.run(["iptables-save", "-t", "raw"]).stdout.splitlines()
-    chain = [line for line in saved if line.startswith("-A ctherd-")]
-    return assigned(router) | {int(line.split("--dport ")[1].split()[0]) for line in chain}
 
 
 @pytest.mark.parametrize("setup", [IN_TREE])
