@@ -13,8 +13,8 @@ from ctherd.model.debt import Debt
 from ctherd.model.document import NetnsName
 from ctherd.ports import Revocation, Revoked, Revoker
 from ctherd.service.revocations import Outcome
+from tests.reconcile.live_flows import flow
 from tests.reconcile.machine import FTP, TFTP, A, B, Machine, Process, router
-from tests.reconcile.test_revoking import flow
 
 
 class Slow:
