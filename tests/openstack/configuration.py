@@ -65,6 +65,7 @@ agent_mode = {mode}
 enable_metadata_proxy = false
 ha_vrrp_advert_int = 1
 ha_confs_path = {state}/state/ha_confs
+{defaults}
 [agent]
 extensions = {extensions}
 """
@@ -99,18 +100,28 @@ def install(machine: Machine) -> None:
 
 @dataclass(frozen=True)
 class Setup:
-    """What an L3 agent is to load and how it is to work; *options* are lines of ``[ctherd]``."""
+    """What an L3 agent is to load and how it is to work.
+
+    Shape: *options* are lines of ``[ctherd]``, *defaults* of ``[DEFAULT]``.
+    """
 
     extensions: str
     mode: str = "legacy"
     options: tuple[str, ...] = ()
+    defaults: tuple[str, ...] = ()
 
     def install(self, machine: Machine) -> None:
         """Write it where the agent reads it."""
-        text = _L3_AGENT.format(mode=self.mode, state=STATE, extensions=self.extensions)
+        text = _L3_AGENT.format(
+            mode=self.mode,
+            state=STATE,
+            defaults="\n".join(self.defaults),
+            extensions=self.extensions,
+        )
         lines = "\n".join(("[ctherd]", *self.options, ""))
         machine.write("/etc/neutron/l3_agent.ini", text + lines)
 
 
 IN_TREE: Final = Setup("conntrack_helper")
 CTHERD: Final = Setup("ctherd")
+OFTEN: Final = Setup("ctherd", options=("pull_interval = 1",))

@@ -136,7 +136,8 @@ class Machine:
 def missing_programs() -> list[str]:
     """Return which programs the machine needs and this one lacks."""
     needed = (
-        "mariadbd", "rabbitmq-server", "sudo", "keepalived", "curl", "nsenter", "unshare", "setpriv"
+        "mariadbd", "rabbitmq-server", "sudo", "keepalived", "radvd", "curl", "nsenter", "unshare",
+        "setpriv",
     )  # fmt: skip
     return [each for each in needed if shutil.which(each, path=_ENVIRONMENT["PATH"]) is None]
 

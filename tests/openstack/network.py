@@ -16,6 +16,7 @@ _INTERFACES: Final = (
 )
 
 INSIDE: Final = "192.0.2.0/24"
+INSIDE_V6: Final = "2001:db8:1::/64"
 OUTSIDE: Final = "198.51.100.0/24"
 OUTSIDE_GATEWAY: Final = "198.51.100.2"
 
@@ -66,6 +67,13 @@ class Network:
         self.ask("PUT", f"routers/{router}/add_router_interface", {"subnet_id": inside["id"]})
         return str(inside["network_id"])
 
+    def add_ipv6(self, router: str) -> None:
+        """Give the network on the inside of *router* IPv6 as well."""
+        (port,) = self._interfaces(router)
+        v6 = {"cidr": INSIDE_V6, "ip_version": 6, "enable_dhcp": False}
+        inside = self.make("subnet", network_id=port["network_id"], **v6)
+        self.ask("PUT", f"routers/{router}/add_router_interface", {"subnet_id": inside["id"]})
+
     def disconnect(self, router: str) -> None:
         """Take its inside and its outside from *router*."""
         self.change_router(router, external_gateway_info=None)
@@ -110,10 +118,20 @@ class Network:
         for each in self.ask("GET", f"{path}?helper={helper}")["conntrack_helpers"]:
             self.ask("DELETE", f"{path}/{each['id']}")
 
+    def ports(self, router: str) -> set[int]:
+        """Return which ports have helpers, as the server's database says."""
+        found = self.ask("GET", f"routers/{router}/conntrack_helpers")["conntrack_helpers"]
+        return {each["port"] for each in found}
+
+    def status(self, path: str) -> str:
+        """Return how what is at *path* is, in Neutron's words, as ACTIVE, DOWN or ERROR."""
+        (found,) = self.ask("GET", path).values()
+        return str(found["status"])
+
     def add_floating_address(self, router: str) -> dict[str, Any]:
         """Have an address of the outside translated to one of the inside; return that resource."""
         gateway = self.ask("GET", f"routers/{router}")["router"]["external_gateway_info"]
-        (inside,) = self._interfaces(router)
+        inside, *_ = self._interfaces(router)
         port = self.make("port", network_id=inside["network_id"])
         outside = {"floating_network_id": gateway["network_id"]}
         return self.make("floatingip", **outside, port_id=port["id"])

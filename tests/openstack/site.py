@@ -30,6 +30,9 @@ from tests.openstack.network import OUTSIDE_GATEWAY, Network, bridge_of
 
 PATIENCE_S: Final = 30.0
 
+CLIENT_V6: Final = "2001:db8:1::9"
+ROUTER_V6: Final = "2001:db8:1::1"
+
 _CLIENT: Final = "192.0.2.9"
 _SERVER: Final = OUTSIDE_GATEWAY
 # FTP is served on both families; nobody asks for this one.
@@ -104,9 +107,9 @@ class Site:
         ftp.voidresp()
         return content == self.served.path.read_bytes()
 
-    def helped_flows(self) -> int:
+    def helped_flows(self, helper: str = "ftp") -> int:
         """Return how many connections have the helper, as the conntrack program lists them."""
-        return self.router.run(["conntrack", "-L"]).stdout.count("helper=ftp")
+        return self.router.run(["conntrack", "-L"]).stdout.count(f"helper={helper}")
 
     def loop(self) -> AbstractContextManager[Loop]:
         """Fetch it again and again."""

@@ -33,24 +33,6 @@ def test_helpers_come_with_their_router(stack: Stack, network: Network) -> None:
     assert has(stack.machine, router, {21, 69})
 
 
-def test_what_cannot_be_harms_nothing(stack: Stack, site: Site, network: Network) -> None:
-    """What the server allows and no kernel has is named in the log, once; all else works."""
-    start = stack.agent.log.stat().st_size
-    network.add_helper(site.router_id, {"helper": "amanda", "protocol": "tcp", "port": 10080})
-    network.add_helper(site.router_id, {"helper": "h323", "protocol": "tcp", "port": 1720})
-    network.add_helper(site.router_id, {"helper": "netbios-ns", "protocol": "udp", "port": 137})
-    network.add_helper(site.router_id, FTP)
-    assert becomes(lambda: assigned(site.router) >= {21, 1720, 137})
-    assert 10080 not in assigned(site.router)
-    assert site.attempt().succeeded
-    network.change_router(site.router_id, name="again")
-    other = network.router(FTP)
-    assert has(stack.machine, other, {21})
-    said = stack.agent.log.read_bytes()[start:].decode()
-    assert len([line for line in said.splitlines() if "amanda" in line]) == 1, said
-    assert "Failed to process" not in said
-
-
 def test_fifty_routers(stack: Stack, network: Network) -> None:
     """Fifty routers at once get what is theirs, and lose it while their neighbours keep it."""
     routers = [network.router(FTP, {**TFTP, "port": 1024 + n}) for n in range(50)]

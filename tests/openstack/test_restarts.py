@@ -5,12 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.openstack.configuration import Setup
+from tests.openstack.configuration import OFTEN, Setup
 from tests.openstack.network import FTP, TFTP, Network
 from tests.openstack.site import Site, assigned, becomes, failures
 from tests.openstack.stack import Stack
 
-OFTEN = Setup("ctherd", options=("pull_interval = 1",))
 UNGUARDED = Setup("ctherd", options=("own_table = false", "sweep_interval = 600"))
 
 

@@ -174,6 +174,8 @@ class NeutronSource:
             return False
         self._most = min(_MOST_AT_ONCE, 2 * self._most)
         self._backoff.reset()
+        helpers = sum(map(len, rows.values()))
+        _log.debug("the server says: %d helpers on %d routers", helpers, len(rows))
         self._take_over(rows)
         return True
 
