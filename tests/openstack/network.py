@@ -17,6 +17,7 @@ _INTERFACES: Final = (
 
 INSIDE: Final = "192.0.2.0/24"
 INSIDE_V6: Final = "2001:db8:1::/64"
+INSIDE_GATEWAY_V6: Final = "2001:db8:1::1"
 OUTSIDE: Final = "198.51.100.0/24"
 OUTSIDE_GATEWAY: Final = "198.51.100.2"
 
@@ -70,7 +71,12 @@ class Network:
     def add_ipv6(self, router: str) -> None:
         """Give the network on the inside of *router* IPv6 as well."""
         (port,) = self._interfaces(router)
-        v6 = {"cidr": INSIDE_V6, "ip_version": 6, "enable_dhcp": False}
+        v6 = {
+            "cidr": INSIDE_V6,
+            "ip_version": 6,
+            "enable_dhcp": False,
+            "gateway_ip": INSIDE_GATEWAY_V6,
+        }
         inside = self.make("subnet", network_id=port["network_id"], **v6)
         self.ask("PUT", f"routers/{router}/add_router_interface", {"subnet_id": inside["id"]})
 

@@ -31,7 +31,6 @@ from tests.openstack.network import OUTSIDE_GATEWAY, Network, bridge_of
 PATIENCE_S: Final = 30.0
 
 CLIENT_V6: Final = "2001:db8:1::9"
-ROUTER_V6: Final = "2001:db8:1::1"
 
 _CLIENT: Final = "192.0.2.9"
 _SERVER: Final = OUTSIDE_GATEWAY
@@ -70,8 +69,11 @@ class Site:
 
     def reaches_its_server(self) -> bool:
         """Tell whether the client gets through: Neutron says nowhere that a router is wired."""
-        answered = self.client.run(["ping", "-c1", "-W1", _SERVER], check=False)
-        return answered.returncode == 0
+        return self.reaches(_SERVER)
+
+    def reaches(self, address: str) -> bool:
+        """Tell whether *address* answers the client."""
+        return self.client.run(["ping", "-c1", "-W1", address], check=False).returncode == 0
 
     def attempt(self) -> Attempt:
         """Fetch the payload in active mode."""

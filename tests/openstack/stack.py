@@ -58,7 +58,7 @@ class Stack:
             configuration.IN_TREE.install(machine)
             stack = cls(machine)
             with stack.api, stack._ended():
-                stack.start_broker()
+                stack._start_broker()
                 stack._start_database()
                 stack._start_servers()
                 yield stack
@@ -76,16 +76,23 @@ class Stack:
         self.programs[name] = self.machine.spawn(name, argv, env=env)
         return self.programs[name]
 
-    def start_broker(self) -> None:
+    def _start_broker(self) -> None:
         """Start RabbitMQ, also again after it was stopped; not yet ready, but it will be."""
         server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
         self.start("broker", server, env=_BROKER_ENVIRONMENT)
 
-    def stop_broker(self) -> None:
-        self.programs["broker"].end()
-
-    def wait_for_broker(self) -> None:
+    def _wait_for_broker(self) -> None:
         self._until("broker", lambda: self._listens(":5672"))
+
+    @contextmanager
+    def without_broker(self) -> Iterator[None]:
+        """Have no RabbitMQ; afterwards, whatever happened meanwhile, it is there again."""
+        self.programs["broker"].end()
+        try:
+            yield
+        finally:
+            self._start_broker()
+            self._wait_for_broker()
 
     def run_agent(self, setup: Setup) -> None:
         """Have an L3 agent of this setup, started if another one or none runs."""
@@ -135,7 +142,7 @@ class Stack:
         self.machine.run(*_DB_CLIENT, "neutron", "-e", statement)
 
     def _start_servers(self) -> None:
-        self.wait_for_broker()
+        self._wait_for_broker()
         files = ";".join(configuration.SERVER_FILES)
         env = {"OS_NEUTRON_CONFIG_DIR": "/etc/neutron", "OS_NEUTRON_CONFIG_FILES": files}
         server = str(CHECKOUT / "tests/openstack/api_server.py")

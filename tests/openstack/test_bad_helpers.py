@@ -10,8 +10,8 @@ from ctherd.lab.exchanges import irc
 from ctherd.lab.exchanges.irc_relay import relay
 from ctherd.lab.namespace import Namespace
 from tests.openstack.configuration import OFTEN
-from tests.openstack.network import FTP, TFTP, Network
-from tests.openstack.site import CLIENT_V6, ROUTER_V6, Site, assigned, becomes, has
+from tests.openstack.network import FTP, INSIDE_GATEWAY_V6, TFTP, Network
+from tests.openstack.site import CLIENT_V6, Site, assigned, becomes, has
 from tests.openstack.stack import Stack
 
 pytestmark = pytest.mark.parametrize("setup", [OFTEN])
@@ -90,6 +90,7 @@ def test_half_a_helper_is_one(stack: Stack, site: Site, network: Network) -> Non
     said = Said(stack)
     network.add_ipv6(site.router_id)
     site.client.run(["ip", "address", "add", f"{CLIENT_V6}/64", "dev", "eth0", "nodad"])
+    assert becomes(lambda: site.reaches(INSIDE_GATEWAY_V6))
     for each in (*V4_ONLY, FTP):
         network.add_helper(site.router_id, each)
     assert becomes(lambda: assigned(site.router) == {irc.PORT, 1723, 161, 137, 21})
@@ -100,6 +101,6 @@ def test_half_a_helper_is_one(stack: Stack, site: Site, network: Network) -> Non
         connection.exchange()
     # Nobody is there; who was let through is told so.
     with pytest.raises(ConnectionRefusedError):
-        sockets.connected(site.client, ROUTER_V6, irc.PORT)
+        sockets.connected(site.client, INSIDE_GATEWAY_V6, irc.PORT)
     assert site.attempt().succeeded
     assert said.errors() == []
