@@ -10,17 +10,17 @@ HOST: Final = "network-node"
 SERVER_FILES: Final = ("neutron.conf", "ml2_conf.ini")
 AGENT_FILES: Final = ("neutron.conf", "l3_agent.ini")
 
-_NEUTRON: Final = f"""\
+_NEUTRON: Final = """\
 [DEFAULT]
 core_plugin = ml2
 service_plugins = router,conntrack_helper
 auth_strategy = noauth
 # A question that the broker took with it is asked again soon.
 rpc_response_timeout = 10
-transport_url = rabbit://guest:guest@127.0.0.1:5672/
-state_path = {STATE}/state
+transport_url = rabbit://guest:guest@{broker}:5672/
+state_path = {state}/state
 api_paste_config = /etc/neutron/api-paste.ini
-host = {HOST}
+host = {host}
 rpc_workers = 1
 rpc_state_report_workers = 0
 agent_down_time = 20
@@ -42,9 +42,9 @@ rabbit_retry_interval = 1
 rabbit_interval_max = 1
 kombu_reconnect_delay = 0.2
 [oslo_concurrency]
-lock_path = {STATE}/state/lock
+lock_path = {state}/state/lock
 [agent]
-root_helper = sudo {BIN}/neutron-rootwrap /etc/neutron/rootwrap.conf
+root_helper = sudo {bin}/neutron-rootwrap /etc/neutron/rootwrap.conf
 report_interval = 2
 """
 
@@ -82,15 +82,16 @@ test_switch = tests.openstack.switch:Binder
 """
 
 
-def install(machine: Machine) -> None:
-    """Write everything but what the agent is to load."""
+def install(machine: Machine, host: str = HOST, broker: str = "127.0.0.1") -> None:
+    """Write everything but what the agent is to load; *broker* is an address."""
     shipped = BIN.parent / "etc/neutron"
     machine.write("/etc/neutron/api-paste.ini", (shipped / "api-paste.ini").read_text())
     # As Neutron ships them: nothing of ours has to be allowed.
     for filters in (shipped / "rootwrap.d").iterdir():
         machine.write(f"/etc/neutron/rootwrap.d/{filters.name}", filters.read_text())
     machine.write("/etc/neutron/rootwrap.conf", _ROOTWRAP)
-    machine.write("/etc/neutron/neutron.conf", _NEUTRON)
+    neutron = _NEUTRON.format(state=STATE, bin=BIN, host=host, broker=broker)
+    machine.write("/etc/neutron/neutron.conf", neutron)
     machine.write("/etc/neutron/ml2_conf.ini", _ML2)
     metadata = "Metadata-Version: 2.1\nName: ctherd-test-switch\nVersion: 0\n"
     plugin = Path(STATE, "plugins/ctherd_test_switch-0.dist-info")

@@ -122,6 +122,13 @@ class Machine:
         except FileNotFoundError:
             return False
 
+    def cable(self, end: str, other: "Machine", other_end: str) -> None:
+        """Have a link *end* here whose peer is *other_end* on another machine; both are up."""
+        here, there = ("netns", str(self._pid)), ("netns", str(other._pid))
+        process.run(["ip", "link", "add", end, *here, "type", "veth", "peer", other_end, *there])
+        self.run("ip", "link", "set", end, "up")
+        other.run("ip", "link", "set", other_end, "up")
+
     def netns(self, name: str) -> Namespace:
         """Return a namespace that has a name on the machine, for use from outside."""
         return Namespace(str(self.path(f"/run/netns/{name}")))

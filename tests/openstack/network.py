@@ -42,13 +42,17 @@ class Network:
         return made
 
     def router(self, *helpers: dict[str, Any], placed: bool = True, **attributes: Any) -> str:
-        """Make a router without ports, *placed* on the one agent there is; return its id."""
+        """Make a router without ports, *placed* on the first node; return its id."""
         router = str(self.make("router", **attributes)["id"])
         for helper in helpers:
             self.add_helper(router, helper)
         if placed:
-            self.ask("POST", f"agents/{self.agent()['id']}/l3-routers", {"router_id": router})
+            self.place(router)
         return router
+
+    def place(self, router: str, host: str = HOST) -> None:
+        """Have the agent of *host* serve *router*; an HA router may have several."""
+        self.ask("POST", f"agents/{self.agent(host)['id']}/l3-routers", {"router_id": router})
 
     def connect(self, router: str) -> tuple[str, str]:
         """Give *router* an inside and an outside; return the ids of these networks."""
@@ -87,6 +91,10 @@ class Network:
             gone = {"port_id": port["id"]}
             self.ask("PUT", f"routers/{router}/remove_router_interface", gone)
 
+    def forget_agent(self, host: str) -> None:
+        """Have the server know no agent of *host* any more."""
+        self.ask("DELETE", f"agents/{self.agent(host)['id']}")
+
     def clear(self) -> None:
         """Delete everything that was made, routers before what they hold."""
         order = ("floatingips", "routers", "ports", "subnets", "networks")
@@ -103,8 +111,8 @@ class Network:
             "subnet", network_id=network, cidr=cidr, ip_version=4, enable_dhcp=False, **attributes
         )
 
-    def agent(self) -> dict[str, Any]:
-        (agent,) = self.ask("GET", "agents?binary=neutron-l3-agent")["agents"]
+    def agent(self, host: str = HOST) -> dict[str, Any]:
+        (agent,) = self.ask("GET", f"agents?binary=neutron-l3-agent&host={host}")["agents"]
         return dict(agent)
 
     def add_helper(self, router: str, helper: dict[str, Any]) -> str:
@@ -148,11 +156,16 @@ class Network:
             self.ask("DELETE", path)
             self._made.remove(path)
 
-    def ha_link(self, router: str) -> str:
-        """Return the link by which the switch has the port for VRRP of *router*."""
-        owner = "device_owner=network:router_ha_interface"
+    def ha_link(self, router: str, host: str = HOST) -> str:
+        """Return the link by which the switch of *host* has the port for VRRP of *router*."""
+        owner = f"device_owner=network:router_ha_interface&binding:host_id={host}"
         (port,) = self.ask("GET", f"ports?device_id={router}&{owner}")["ports"]
         return tap(port["id"])
+
+    def of_router(self, router: str) -> set[str]:
+        """Return the networks in which *router* has ports, the one for VRRP too."""
+        ports = self.ask("GET", f"ports?device_id={router}")["ports"]
+        return {str(port["network_id"]) for port in ports}
 
     def _interfaces(self, router: str) -> list[dict[str, Any]]:
         """Return the ports by which *router* was connected to its inside."""

@@ -65,7 +65,12 @@ class Site:
 
     @property
     def router(self) -> Namespace:
-        return self.machine.netns(f"qrouter-{self.router_id}")
+        return self.machine.netns(self.router_name)
+
+    @property
+    def router_name(self) -> str:
+        """The name of the router's namespace, on every node that has it."""
+        return f"qrouter-{self.router_id}"
 
     def reaches_its_server(self) -> bool:
         """Tell whether the client gets through: Neutron says nowhere that a router is wired."""

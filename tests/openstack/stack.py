@@ -9,7 +9,7 @@ from typing import Final, Self
 import httpx
 
 from tests.openstack import configuration
-from tests.openstack.configuration import Setup
+from tests.openstack.configuration import HOST, Setup
 from tests.openstack.machine import BIN, CHECKOUT, STATE, USER, Machine, Program
 
 API_SOCKET: Final = f"{STATE}/api.sock"
@@ -27,7 +27,9 @@ _DB_CLIENT: Final = ("mariadb", "--no-defaults", f"--socket={DB_SOCKET}", "--use
 _BROKER_ENVIRONMENT: Final = {
     "HOME": f"{STATE}/rabbit",
     "RABBITMQ_NODENAME": "rabbit@localhost",
-    "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+    # Other machines of the tests get here too, and nobody else does.
+    "RABBITMQ_NODE_IP_ADDRESS": "0.0.0.0",
+    "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-rabbit loopback_users []",
     "RABBITMQ_MNESIA_BASE": f"{STATE}/rabbit/mnesia",
     "RABBITMQ_LOG_BASE": f"{STATE}/rabbit/log",
     "RABBITMQ_ENABLED_PLUGINS_FILE": f"{STATE}/rabbit/enabled_plugins",
@@ -50,10 +52,9 @@ class Stack:
     def up(cls, logs: Path) -> Iterator[Self]:
         """Start everything but the agent; afterwards nothing of it is left."""
         with Machine.booted(logs) as machine:
-            machine.path(STATE).mkdir()
-            for name in ("rabbit", "state", "state/lock"):
-                machine.path(f"{STATE}/{name}").mkdir()
-            machine.run("chown", "-R", f"{USER}:", STATE)
+            furnish(machine)
+            machine.path(f"{STATE}/rabbit").mkdir()
+            machine.run("chown", f"{USER}:", f"{STATE}/rabbit")
             configuration.install(machine)
             configuration.IN_TREE.install(machine)
             stack = cls(machine)
@@ -113,15 +114,16 @@ class Stack:
 
     def launch_agent(self) -> None:
         """Start the agent as it is configured, whatever becomes of it."""
-        self.start("l3-agent", f"{BIN}/neutron-l3-agent", *_files(configuration.AGENT_FILES))
+        self.start("l3-agent", *AGENT)
 
     @property
     def agent(self) -> Program:
         return self.programs["l3-agent"]
 
-    def heartbeat(self) -> str | None:
-        """Return when the agent was heard last, by the server's clock."""
-        agents = self.api.get("/v2.0/agents", params={"binary": "neutron-l3-agent"}).json()
+    def heartbeat(self, host: str = HOST) -> str | None:
+        """Return when the agent of *host* was heard last, by the server's clock."""
+        wanted = {"binary": "neutron-l3-agent", "host": host}
+        agents = self.api.get("/v2.0/agents", params=wanted).json()
         return str(agents["agents"][0]["heartbeat_timestamp"]) if agents["agents"] else None
 
     def _start_database(self) -> None:
@@ -165,5 +167,16 @@ class Stack:
             time.sleep(0.1)
 
 
+def furnish(machine: Machine) -> None:
+    """Make the directories in which Neutron's user keeps what it has."""
+    machine.path(STATE).mkdir()
+    for name in ("state", "state/lock"):
+        machine.path(f"{STATE}/{name}").mkdir()
+    machine.run("chown", "-R", f"{USER}:", STATE)
+
+
 def _files(names: tuple[str, ...]) -> list[str]:
     return [f"--config-file=/etc/neutron/{name}" for name in names]
+
+
+AGENT: Final = (f"{BIN}/neutron-l3-agent", *_files(configuration.AGENT_FILES))
