@@ -28,6 +28,11 @@ V4_ONLY = (
     {"helper": "netbios-ns", "protocol": "udp", "port": 137},
 )
 
+# Not whatever Neutron finds wrong: a report of its own may have met the end of a broker before.
+_ERRORS = re.compile(
+    r" (ERROR|CRITICAL) (ctherd|neutron\.agent\.(linux|l3\.router_info))|Failed to process"
+)
+
 
 class Said:
     """What the agent says from now on."""
@@ -37,9 +42,9 @@ class Said:
         self._start = self._log.stat().st_size
 
     def errors(self) -> list[str]:
-        """Return the lines that tell of something that is not well."""
+        """Return the lines that tell that we, or a router, are not well."""
         said = self._log.read_bytes()[self._start :].decode()
-        return [line for line in said.splitlines() if re.search(" ERROR | CRITICAL ", line)]
+        return [line for line in said.splitlines() if _ERRORS.search(line)]
 
 
 def is_well(network: Network, router_id: str) -> bool:
