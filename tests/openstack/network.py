@@ -162,6 +162,11 @@ class Network:
         (port,) = self.ask("GET", f"ports?device_id={router}&{owner}")["ports"]
         return tap(port["id"])
 
+    def active_on(self, router: str) -> set[str]:
+        """Return the hosts whose agents have said that *router* is active there."""
+        agents = self.ask("GET", f"routers/{router}/l3-agents")["agents"]
+        return {str(agent["host"]) for agent in agents if agent["ha_state"] == "active"}
+
     def of_router(self, router: str) -> set[str]:
         """Return the networks in which *router* has ports, the one for VRRP too."""
         ports = self.ask("GET", f"ports?device_id={router}")["ports"]

@@ -1,15 +1,16 @@
 """HA routers: their helpers are in the kernel in both states, on each node, before it is active."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from tests.openstack.configuration import CTHERD
+from tests.openstack.configuration import CTHERD, HOST
 from tests.openstack.machine import STATE, Machine
 from tests.openstack.network import FTP, TFTP, Network
 from tests.openstack.node import SECOND, Node
-from tests.openstack.site import Site, assigned, becomes, has
+from tests.openstack.site import Site, assigned, becomes, failures, has
 from tests.openstack.stack import Stack
 
 
@@ -61,6 +62,7 @@ def pair(stack: Stack, network: Network) -> Iterator[tuple[Site, Node, ExitStack
 
 def test_failover(stack: Stack, network: Network, pair: tuple[Site, Node, ExitStack]) -> None:
     """Whichever node is active, and from the moment that it is, FTP passes it."""
+    start = stack.agent.log.stat().st_size
     site, node, life = pair
     router, first, second = site.router_id, stack.machine, node.machine
     assert has(second, router, {21})
@@ -73,18 +75,36 @@ def test_failover(stack: Stack, network: Network, pair: tuple[Site, Node, ExitSt
     assert becomes(lambda: state(second, router) == "primary")
     standby = second.netns(site.router_name)
     assert assigned(standby) == assigned(site.router) == {21}
-    assert becomes(site.reaches_its_server)
-    assert site.attempt().succeeded
+    passes(site, network, SECOND)
     assert "helper=ftp" in standby.run(["conntrack", "-L"]).stdout
     # A change reaches the one that is active and the one that is not.
     network.add_helper(router, TFTP)
     for machine in (first, second):
         assert has(machine, router, {21, 69})
+    network.remove_helpers(router, "ftp")
+    for machine in (first, second):
+        assert has(machine, router, {69})
+    assert not site.attempt().succeeded
+    network.add_helper(router, FTP)
+    for machine in (first, second):
+        assert has(machine, router, {21, 69})
     first.run("ip", "link", "set", network.ha_link(router), "up")
     assert becomes(lambda: state(first, router) == "backup")
+    assert becomes(lambda: network.active_on(router) == {SECOND})
     # The active one dies, with everything on it.
     life.close()
     assert becomes(lambda: state(first, router) == "primary")
     assert assigned(site.router) == {21, 69}
+    passes(site, network, HOST)
+    for said in (node.agent.log.read_text(), stack.agent.log.read_bytes()[start:].decode()):
+        assert "Traceback" not in said, said
+
+
+def passes(site: Site, network: Network, host: str) -> None:
+    """FTP works as soon as anything does, and goes on while the agent of *host* hears of it."""
     assert becomes(site.reaches_its_server)
-    assert site.attempt().succeeded
+    with site.loop() as loop:
+        assert not failures(loop.follow(0.0, 1))
+        assert becomes(lambda: host in network.active_on(site.router_id))
+        assert not failures(loop.follow(time.monotonic(), 10))
+        assert not failures(loop.finish())
