@@ -35,6 +35,8 @@ class Router:
         self._address: dict[str, Any] | None = None
         network.add_helper(site.router_id, FTP)
         assert becomes(lambda: assigned(self._netns) == {21} and guarded(self._netns))
+        self.both_obey()
+        self.settled = self.state()
 
     # -- the daemon of ours ----------------------------------------------------------------------
 
@@ -82,11 +84,10 @@ class Router:
     def rules_are_lost(self) -> None:
         """Empty all of iptables; our table is none of it."""
         before = contents(self._netns)
-        for program in ("iptables", "ip6tables"):
-            for name in ("raw", "mangle", "nat", "filter"):
-                self._netns.run([program, "-w", "-t", name, "-F"])
-                self._netns.run([program, "-w", "-t", name, "-X"])
-        assert not any("neutron-l3-agent" in line for line in neutrons(self._netns))
+        # At once, table by table: an agent that runs may write its own again at any moment.
+        empty = "".join(f"*{name}\nCOMMIT\n" for name in ("raw", "mangle", "nat", "filter"))
+        for program in ("iptables-restore", "ip6tables-restore"):
+            self._netns.run([program, "-w"], input=empty)
         assert contents(self._netns) == before
 
     # -- our table -------------------------------------------------------------------------------
@@ -227,12 +228,11 @@ WITH_LOSSES: Final[dict[str, tuple[Step, ...]]] = {
 @pytest.mark.parametrize("order", WITH_TRAFFIC.values(), ids=WITH_TRAFFIC)
 def test_neither_takes_from_the_other(router: Router, order: tuple[Step, ...]) -> None:
     """In any order of restarts both sides come to what they were, and not one transfer fails."""
-    before = router.state()
     with router.site.loop() as loop:
         for step in order:
             step(router)
         router.both_obey()
-        assert becomes(lambda: router.state() == before), router.state()
+        assert becomes(lambda: router.state() == router.settled), router.state()
         assert not failures(loop.follow(time.monotonic(), 3))
         assert not failures(loop.finish())
 
@@ -240,10 +240,9 @@ def test_neither_takes_from_the_other(router: Router, order: tuple[Step, ...]) -
 @pytest.mark.parametrize("order", WITH_LOSSES.values(), ids=WITH_LOSSES)
 def test_each_repairs_its_own(router: Router, order: tuple[Step, ...]) -> None:
     """What one side lost comes back, the other side's stays meanwhile, and FTP works again."""
-    before = router.state()
     for step in order:
         step(router)
     router.both_obey()
-    assert becomes(lambda: router.state() == before), router.state()
+    assert becomes(lambda: router.state() == router.settled), router.state()
     assert becomes(router.site.reaches_its_server)
     assert router.site.attempt().succeeded
