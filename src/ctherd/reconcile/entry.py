@@ -215,7 +215,7 @@ class Entry:
             put,
             on_revoke={key: wanted[key] for key in put if key in wanted} if wanted else {},
             owe=owe,
-            adopting=frozenset(key for key in self.adopting if key in put),
+            adopting=self.adopting.intersection(put),
         )
 
     def restated(self) -> Mapping[AssignmentKey, Destinations]:
@@ -247,7 +247,7 @@ class Entry:
     def new_debts(self, changes: tuple[Change, ...]) -> tuple[Debt, ...]:
         """Return what *changes* will owe to live flows, besides what is owed already."""
         adopting = self.adopting
-        if not adopting and all(change.verb is Verb.CREATE for change in changes):
+        if not (adopting or [each for each in changes if each.verb is not Verb.CREATE]):
             return ()
         known = frozenset(self.owed)
         return tuple(each for each in debts(changes, self.on_revoke, adopting) if each not in known)
